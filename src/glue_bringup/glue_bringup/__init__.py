@@ -1,0 +1,1 @@
+"""Robot, safety, simulation twin, recording and the `glue` command."""

@@ -1,0 +1,1 @@
+"""Arm drivers and robot limits."""

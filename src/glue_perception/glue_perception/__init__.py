@@ -1,0 +1,1 @@
+"""Cameras, text-guided keypoint extraction and key-patch tracking."""

@@ -1,0 +1,1 @@
+"""rosbag2 directories with MCAP storage, read and written without ROS."""

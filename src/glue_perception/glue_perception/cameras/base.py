@@ -1,0 +1,23 @@
+"""What every camera is: a source of stamped frames, newest first."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from glue_perception.types import CameraFrame
+
+
+class Camera(Protocol):
+    """A started camera. `read` is called by one thread; `close` may be called by any, and more than once."""
+
+    def read(self, timeout_s: float) -> CameraFrame | None:
+        """Return the next frame not returned before, skipping those that were missed, or None at the end of a recording.
+
+        Raises:
+            HardwareError: no frame came within `timeout_s`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop the stream and free the device."""
+        ...

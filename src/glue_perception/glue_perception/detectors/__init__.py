@@ -1,0 +1,1 @@
+"""Text-guided object detectors behind one interface."""

@@ -1,0 +1,1 @@
+"""Per-pixel feature encoders behind one interface."""

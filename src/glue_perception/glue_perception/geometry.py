@@ -1,0 +1,114 @@
+"""Rigid transforms, rotations and projection on plain numpy arrays. Quaternions are xyzw."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from glue_perception.types import GRID_SIZE
+
+
+def rotation_6d_from_matrix(rotation: Float[np.ndarray, "*batch 3 3"]) -> Float[np.ndarray, "*batch 6"]:
+    """Return the first two columns of each rotation matrix, one after the other."""
+    return np.concatenate([rotation[..., :, 0], rotation[..., :, 1]], axis=-1)
+
+
+def matrix_from_rotation_6d(rotation_6d: Float[np.ndarray, "*batch 6"]) -> Float[np.ndarray, "*batch 3 3"]:
+    """Return rotation matrices from two column vectors by Gram-Schmidt (Zhou et al. 2019).
+
+    The columns need not be normalised; nearly parallel ones give an undefined rotation, which `ActionChunk` refuses.
+    """
+    first, second = rotation_6d[..., :3], rotation_6d[..., 3:]
+    x = first / np.linalg.norm(first, axis=-1, keepdims=True)
+    y = second - np.sum(x * second, axis=-1, keepdims=True) * x
+    y = y / np.linalg.norm(y, axis=-1, keepdims=True)
+    return np.stack([x, y, np.cross(x, y)], axis=-1)
+
+
+def matrix_from_quaternion(xyzw: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch 3 3"]:
+    """Return rotation matrices of quaternions (xyzw), which need not be normalised."""
+    x, y, z, w = np.moveaxis(xyzw / np.linalg.norm(xyzw, axis=-1, keepdims=True), -1, 0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def quaternion_from_matrix(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "4"]:
+    """Return the unit quaternion (xyzw, w >= 0) of one rotation matrix."""
+    m = rotation
+    # The eigenvector of Bar-Itzhack's matrix is stable for every rotation angle.
+    k = (
+        np.array(
+            [
+                [m[0, 0] - m[1, 1] - m[2, 2], 0, 0, 0],
+                [m[0, 1] + m[1, 0], m[1, 1] - m[0, 0] - m[2, 2], 0, 0],
+                [m[0, 2] + m[2, 0], m[1, 2] + m[2, 1], m[2, 2] - m[0, 0] - m[1, 1], 0],
+                [m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], m[0, 0] + m[1, 1] + m[2, 2]],
+            ]
+        )
+        / 3.0
+    )
+    _, vectors = np.linalg.eigh(k)
+    xyzw = vectors[:, -1]
+    return xyzw if xyzw[3] >= 0 else -xyzw
+
+
+def rotation_vector(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
+    """Return axis times angle [rad] of one rotation matrix, angle 0..pi."""
+    x, y, z, w = quaternion_from_matrix(rotation)
+    vector = np.array([x, y, z])
+    sine = np.linalg.norm(vector)
+    if sine < 1e-12:
+        return 2.0 * vector
+    return vector / sine * 2.0 * np.arctan2(sine, w)
+
+
+def matrix_from_rotation_vector(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """Return the rotation about `vector` by its length [rad]."""
+    angle = np.linalg.norm(vector)
+    if angle < 1e-12:
+        return np.eye(3)
+    axis = vector / angle
+    return matrix_from_quaternion(np.append(axis * np.sin(angle / 2), np.cos(angle / 2)))
+
+
+def make_transform(rotation: Float[np.ndarray, "3 3"], translation: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
+    """Return the homogeneous matrix of a rotation and a translation."""
+    T = np.eye(4)
+    T[:3, :3] = rotation
+    T[:3, 3] = translation
+    return T
+
+
+def invert_transform(T_a_b: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
+    """Return T_b_a."""
+    R = T_a_b[:3, :3].T
+    return make_transform(R, -R @ T_a_b[:3, 3])
+
+
+def project_points(
+    points_m: Float[np.ndarray, "n 3"],
+    T_base_camera: Float[np.ndarray, "4 4"],
+    intrinsics: Float[np.ndarray, "3 3"],
+) -> Float[np.ndarray, "n 2"]:
+    """Return pixel positions of points given in the base frame.
+
+    The camera frame is optical (x right, y down, z forward). Points behind the camera give NaN.
+    """
+    T = invert_transform(T_base_camera)
+    camera = points_m @ T[:3, :3].T + T[:3, 3]
+    depth = camera[:, 2:3]
+    safe = np.where(depth > 1e-6, depth, np.nan)
+    return ((camera / safe) @ intrinsics.T)[:, :2]
+
+
+def grid_cells(
+    xy_px: Float[np.ndarray, "n 2"], width_px: int, height_px: int, grid_size: int = GRID_SIZE
+) -> Int[np.ndarray, "n 2"]:
+    """Return (row, col) of the grid cell that contains each point, clamped to the image (paper, III-C 2)."""
+    cols = np.floor((xy_px[:, 0] + 0.5) * grid_size / width_px)
+    rows = np.floor((xy_px[:, 1] + 0.5) * grid_size / height_px)
+    return np.clip(np.stack([rows, cols], axis=1), 0, grid_size - 1).astype(np.int64)

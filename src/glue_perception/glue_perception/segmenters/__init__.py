@@ -1,0 +1,1 @@
+"""Box-prompted segmenters behind one interface."""

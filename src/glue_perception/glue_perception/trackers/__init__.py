@@ -1,0 +1,1 @@
+"""Point trackers behind one per-frame interface."""

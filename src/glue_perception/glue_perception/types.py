@@ -1,0 +1,349 @@
+"""The waist: the values that components hand to each other.
+
+All are frozen and validated when built, hold read-only numpy arrays, know neither ROS nor torch, and carry
+their units in their names. Frames: `base` is the robot's base (panda_link0), `ee` the tool centre point
+(panda_hand_tcp); `T_a_b` maps coordinates in b to coordinates in a. Pixels are (x right, y down), the centre of
+the top-left pixel is (0, 0). Time is integer nanoseconds of one host clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from glue_perception.errors import InvalidValueError
+
+GRID_SIZE = 28
+"""Key-patches live on a 28 x 28 grid over the whole image (paper, III-C 2)."""
+
+NUM_JOINTS = 7
+
+POSE_TOLERANCE = 1e-4
+"""How far T_base_ee's rotation may be from orthonormal."""
+
+
+class TrackHealth(IntEnum):
+    """What is known of one key-patch now.
+
+    TRACKED: seen in this frame. OCCLUDED: hidden, its place is a guess. LOST: gone; to be detected again.
+    """
+
+    TRACKED = 0
+    OCCLUDED = 1
+    LOST = 2
+
+
+def _array(owner: str, name: str, value: Any, dtype: Any, shape: tuple[int | str, ...]) -> np.ndarray:
+    """Return a read-only array of `dtype`, or raise InvalidValueError saying what was found."""
+    array = np.asarray(value)
+    expected = f"{np.dtype(dtype).name}[{' '.join(str(n) for n in shape)}]"
+    if array.ndim != len(shape) or any(
+        isinstance(want, int) and have != want for have, want in zip(array.shape, shape, strict=False)
+    ):
+        raise InvalidValueError(f"{owner}.{name} must be {expected}, but its shape is {list(array.shape)}")
+    if array.dtype != dtype:
+        if not np.can_cast(array.dtype, dtype, casting="same_kind"):
+            raise InvalidValueError(f"{owner}.{name} must be {expected}, but its dtype is {array.dtype.name}")
+        array = array.astype(dtype)
+    if np.issubdtype(np.dtype(dtype), np.floating) and not np.all(np.isfinite(array)):
+        raise InvalidValueError(f"{owner}.{name} holds NaN or infinite values; they must be finite")
+    if array.flags.writeable:
+        # A frame is large and its maker hands it over; everything else is copied so that no alias can change it.
+        array = array.view() if array.nbytes > 65_536 else array.copy()
+        array.flags.writeable = False
+    return array
+
+
+def _set(obj: object, name: str, value: Any) -> None:
+    object.__setattr__(obj, name, value)
+
+
+def _check_stamp(owner: str, stamp_ns: Any) -> int:
+    if isinstance(stamp_ns, bool) or not isinstance(stamp_ns, (int, np.integer)) or stamp_ns < 0:
+        raise InvalidValueError(f"{owner}.stamp_ns must be a non-negative integer, not {stamp_ns!r}")
+    return int(stamp_ns)
+
+
+@dataclass(frozen=True, eq=False)
+class CameraFrame:
+    """One RGB image with the time of its capture.
+
+    Attributes:
+        stamp_ns: Capture time, host clock.
+        frame_id: Optical frame, e.g. camera_color_optical_frame.
+        rgb: Colour image, 0..255. A large array is not copied: its maker must not write to it again.
+        intrinsics: Pinhole matrix K in px; identity-like placeholder values are the maker's business.
+        depth_m: Depth aligned to rgb in metres, 0 where unknown, or None.
+
+    Raises:
+        InvalidValueError: wrong shape or dtype, empty image, non-finite or non-positive focal length.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    rgb: UInt8[np.ndarray, "height width 3"]
+    intrinsics: Float[np.ndarray, "3 3"]
+    depth_m: Float[np.ndarray, "height width"] | None = None
+
+    def __post_init__(self) -> None:
+        _set(self, "stamp_ns", _check_stamp("CameraFrame", self.stamp_ns))
+        _set(self, "rgb", _array("CameraFrame", "rgb", self.rgb, np.uint8, ("height", "width", 3)))
+        if 0 in self.rgb.shape:
+            raise InvalidValueError(f"CameraFrame.rgb is empty: shape {list(self.rgb.shape)}")
+        _set(self, "intrinsics", _array("CameraFrame", "intrinsics", self.intrinsics, np.float64, (3, 3)))
+        if self.intrinsics[0, 0] <= 0 or self.intrinsics[1, 1] <= 0:
+            raise InvalidValueError(
+                "CameraFrame.intrinsics must have positive focal lengths, but fx, fy are "
+                f"{self.intrinsics[0, 0]:g}, {self.intrinsics[1, 1]:g}"
+            )
+        if self.depth_m is not None:
+            depth = _array("CameraFrame", "depth_m", self.depth_m, np.float32, self.rgb.shape[:2])
+            _set(self, "depth_m", depth)
+
+    @property
+    def width_px(self) -> int:
+        """Image width in pixels."""
+        return int(self.rgb.shape[1])
+
+    @property
+    def height_px(self) -> int:
+        """Image height in pixels."""
+        return int(self.rgb.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """One object found for one text query.
+
+    Attributes:
+        query: The text that was looked for.
+        box_xyxy_px: Left, top, right, bottom; right and bottom exclusive.
+        score: 0..1, comparable within one detector only.
+    """
+
+    query: str
+    box_xyxy_px: Float[np.ndarray, "4"]
+    score: float
+
+    def __post_init__(self) -> None:
+        _set(self, "box_xyxy_px", _array("Detection", "box_xyxy_px", self.box_xyxy_px, np.float64, (4,)))
+        x0, y0, x1, y1 = self.box_xyxy_px
+        if x1 <= x0 or y1 <= y0:
+            raise InvalidValueError(f"Detection.box_xyxy_px of {self.query!r} is empty: {self.box_xyxy_px.tolist()}")
+        if not 0.0 <= self.score <= 1.0:
+            raise InvalidValueError(f"Detection.score must lie in 0..1, not {self.score}")
+
+
+@dataclass(frozen=True, eq=False)
+class Keypoints:
+    """The points found once per episode in its first frame (paper, III-B).
+
+    Attributes:
+        xy_px: Position in the first frame.
+        query_index: Which text query each belongs to.
+        cluster_index: Which K-means cluster it stands for, 0..N-1.
+    """
+
+    xy_px: Float[np.ndarray, "n 2"]
+    query_index: Int[np.ndarray, "n"]
+    cluster_index: Int[np.ndarray, "n"]
+
+    def __post_init__(self) -> None:
+        _set(self, "xy_px", _array("Keypoints", "xy_px", self.xy_px, np.float64, ("n", 2)))
+        n = len(self.xy_px)
+        if n == 0:
+            raise InvalidValueError("Keypoints must hold at least one point; the masks gave none")
+        _set(self, "query_index", _array("Keypoints", "query_index", self.query_index, np.int64, (n,)))
+        _set(self, "cluster_index", _array("Keypoints", "cluster_index", self.cluster_index, np.int64, (n,)))
+
+    def __len__(self) -> int:
+        return len(self.xy_px)
+
+
+@dataclass(frozen=True, eq=False)
+class PointTracks:
+    """Where the keypoints are in one frame, as the tracker says.
+
+    Attributes:
+        stamp_ns: Stamp of the frame that the answer is about.
+        xy_px: Position; for a hidden point the last or extrapolated one.
+        visible: Whether the tracker sees the point in this frame.
+        confidence: 0..1.
+    """
+
+    stamp_ns: int
+    xy_px: Float[np.ndarray, "n 2"]
+    visible: Bool[np.ndarray, "n"]
+    confidence: Float[np.ndarray, "n"]
+
+    def __post_init__(self) -> None:
+        _set(self, "stamp_ns", _check_stamp("PointTracks", self.stamp_ns))
+        _set(self, "xy_px", _array("PointTracks", "xy_px", self.xy_px, np.float64, ("n", 2)))
+        n = len(self.xy_px)
+        _set(self, "visible", _array("PointTracks", "visible", self.visible, np.bool_, (n,)))
+        _set(self, "confidence", _array("PointTracks", "confidence", self.confidence, np.float64, (n,)))
+
+    def __len__(self) -> int:
+        return len(self.xy_px)
+
+
+@dataclass(frozen=True, eq=False)
+class KeyPatches:
+    """The tracked cells of the 28 x 28 grid in one frame (paper, III-C 2).
+
+    Attributes:
+        stamp_ns: Stamp of the frame that they are cells of.
+        row_col: Grid cell that contains the keypoint, 0..27.
+        xy_px: The keypoint itself.
+        visible: True where the patch may be used as a local feature; false ones are zeroed by the policy.
+        health: `TrackHealth` of each.
+        query_index: Which text query each belongs to.
+
+    Raises:
+        InvalidValueError: wrong shapes, a cell outside the grid, an unknown health, or a visible patch that is
+            not TRACKED.
+    """
+
+    stamp_ns: int
+    row_col: Int[np.ndarray, "n 2"]
+    xy_px: Float[np.ndarray, "n 2"]
+    visible: Bool[np.ndarray, "n"]
+    health: Int[np.ndarray, "n"]
+    query_index: Int[np.ndarray, "n"]
+
+    def __post_init__(self) -> None:
+        _set(self, "stamp_ns", _check_stamp("KeyPatches", self.stamp_ns))
+        _set(self, "row_col", _array("KeyPatches", "row_col", self.row_col, np.int64, ("n", 2)))
+        n = len(self.row_col)
+        if n and (self.row_col.min() < 0 or self.row_col.max() >= GRID_SIZE):
+            raise InvalidValueError(
+                f"KeyPatches.row_col must lie in 0..{GRID_SIZE - 1}, but ranges over "
+                f"{self.row_col.min()}..{self.row_col.max()}"
+            )
+        _set(self, "xy_px", _array("KeyPatches", "xy_px", self.xy_px, np.float64, (n, 2)))
+        _set(self, "visible", _array("KeyPatches", "visible", self.visible, np.bool_, (n,)))
+        _set(self, "health", _array("KeyPatches", "health", self.health, np.int64, (n,)))
+        if n and not np.all(np.isin(self.health, [h.value for h in TrackHealth])):
+            raise InvalidValueError(f"KeyPatches.health holds unknown values: {sorted(set(self.health.tolist()))}")
+        if np.any(self.visible & (self.health != TrackHealth.TRACKED)):
+            raise InvalidValueError("KeyPatches.visible is true for a patch whose health is not TRACKED")
+        _set(self, "query_index", _array("KeyPatches", "query_index", self.query_index, np.int64, (n,)))
+
+    def __len__(self) -> int:
+        return len(self.row_col)
+
+    @property
+    def tracked_share(self) -> float:
+        """Share of patches whose health is TRACKED, 0..1; 0 if there are none."""
+        return float(np.mean(self.health == TrackHealth.TRACKED)) if len(self) else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class RobotState:
+    """Arm and gripper at one instant.
+
+    Attributes:
+        stamp_ns: Host clock.
+        joint_position_rad: Joints 1 to 7.
+        joint_velocity_rad_s: Joints 1 to 7.
+        T_base_ee: Pose of the tool centre point in the base frame, translation in metres.
+        gripper_width_m: Distance between the finger tips.
+    """
+
+    stamp_ns: int
+    joint_position_rad: Float[np.ndarray, "7"]
+    joint_velocity_rad_s: Float[np.ndarray, "7"]
+    T_base_ee: Float[np.ndarray, "4 4"]
+    gripper_width_m: float
+
+    def __post_init__(self) -> None:
+        _set(self, "stamp_ns", _check_stamp("RobotState", self.stamp_ns))
+        for name in ("joint_position_rad", "joint_velocity_rad_s"):
+            _set(self, name, _array("RobotState", name, getattr(self, name), np.float64, (NUM_JOINTS,)))
+        _set(self, "T_base_ee", _array("RobotState", "T_base_ee", self.T_base_ee, np.float64, (4, 4)))
+        rotation = self.T_base_ee[:3, :3]
+        if np.abs(rotation @ rotation.T - np.eye(3)).max() > POSE_TOLERANCE or np.linalg.det(rotation) < 0:
+            raise InvalidValueError("RobotState.T_base_ee does not hold a rotation matrix")
+        if not np.isfinite(self.gripper_width_m):
+            raise InvalidValueError(f"RobotState.gripper_width_m must be finite, not {self.gripper_width_m}")
+        _set(self, "gripper_width_m", float(self.gripper_width_m))
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """What the policy sees at one instant: one frame, its key-patches, and the robot's state then.
+
+    Raises:
+        InvalidValueError: the key-patches are of another frame.
+    """
+
+    frame: CameraFrame
+    key_patches: KeyPatches
+    robot_state: RobotState
+
+    def __post_init__(self) -> None:
+        if self.frame.stamp_ns != self.key_patches.stamp_ns:
+            raise InvalidValueError(
+                f"Observation joins the frame of {self.frame.stamp_ns} ns with the key-patches of "
+                f"{self.key_patches.stamp_ns} ns; they must be of the same frame"
+            )
+
+    @property
+    def stamp_ns(self) -> int:
+        """Capture time of the frame."""
+        return self.frame.stamp_ns
+
+
+@dataclass(frozen=True, eq=False)
+class ActionChunk:
+    """Absolute targets in the base frame; action k is the target in force at `stamp_ns + k * dt_s`.
+
+    Attributes:
+        stamp_ns: Capture stamp of the observation that it was predicted from.
+        dt_s: Time between actions.
+        position_m: Tool centre point.
+        rotation_6d: First two columns of the rotation matrix, one after the other (Zhou et al. 2019).
+        gripper_width_m: Distance between the finger tips.
+
+    Raises:
+        InvalidValueError: wrong shapes, NaN, empty chunk, dt_s outside 0..1 s, degenerate rotation.
+    """
+
+    stamp_ns: int
+    dt_s: float
+    position_m: Float[np.ndarray, "horizon 3"]
+    rotation_6d: Float[np.ndarray, "horizon 6"]
+    gripper_width_m: Float[np.ndarray, "horizon"]
+
+    def __post_init__(self) -> None:
+        _set(self, "stamp_ns", _check_stamp("ActionChunk", self.stamp_ns))
+        if not 0.0 < self.dt_s <= 1.0:
+            raise InvalidValueError(f"ActionChunk.dt_s must lie in 0..1 s, not {self.dt_s}")
+        _set(self, "position_m", _array("ActionChunk", "position_m", self.position_m, np.float64, ("horizon", 3)))
+        horizon = len(self.position_m)
+        if horizon == 0:
+            raise InvalidValueError("ActionChunk must hold at least one action")
+        _set(self, "rotation_6d", _array("ActionChunk", "rotation_6d", self.rotation_6d, np.float64, (horizon, 6)))
+        first, second = self.rotation_6d[:, :3], self.rotation_6d[:, 3:]
+        area = np.linalg.norm(np.cross(first, second), axis=1)
+        if np.any(area < 1e-3):
+            raise InvalidValueError("ActionChunk.rotation_6d is degenerate: its two columns are nearly parallel or zero")
+        gripper = _array("ActionChunk", "gripper_width_m", self.gripper_width_m, np.float64, (horizon,))
+        _set(self, "gripper_width_m", gripper)
+
+    def __len__(self) -> int:
+        return len(self.position_m)
+
+    @property
+    def dt_ns(self) -> int:
+        """Time between actions in nanoseconds."""
+        return round(self.dt_s * 1e9)
+
+    @property
+    def end_ns(self) -> int:
+        """Time of the last action."""
+        return self.stamp_ns + (len(self) - 1) * self.dt_ns

@@ -1,0 +1,1 @@
+"""Global-local unified encoding, diffusion policy, training and evaluation."""
