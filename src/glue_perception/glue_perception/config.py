@@ -67,7 +67,9 @@ def from_mapping(cls: type[T], data: dict[str, Any], source: str) -> T:
     missing = [
         name
         for name, f in fields.items()
-        if name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if name not in values
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise ConfigError(f"{source}: missing key {', '.join(repr(m) for m in missing)}")
@@ -127,12 +129,16 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         try:
             return hint(value)
         except ValueError:
-            raise ConfigError(f"{where}: unknown value {value!r}.{suggest(str(value), (m.value for m in hint))}") from None
+            raise ConfigError(
+                f"{where}: unknown value {value!r}.{suggest(str(value), (m.value for m in hint))}"
+            ) from None
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint is Path and isinstance(value, str):
         return Path(value)
-    if isinstance(hint, type) and (not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool)):
+    if isinstance(hint, type) and (
+        not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool)
+    ):
         raise ConfigError(f"{where} must be {hint.__name__}, found {value!r}")
     if isinstance(value, float) and value != value:
         raise ConfigError(f"{where} must be a number, found NaN")

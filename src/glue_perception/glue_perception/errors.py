@@ -1,6 +1,7 @@
 """The one tree of errors. Every message says what was found and what to do about it.
 
-The command line prints the message of a `GlueError` and exits with its `exit_code`; anything else is a defect.
+The command line prints the message of a `GlueError` and exits with its `exit_code`; anything else is
+a defect.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ def rotation_6d_from_matrix(rotation: Float[np.ndarray, "*batch 3 3"]) -> Float[
 def matrix_from_rotation_6d(rotation_6d: Float[np.ndarray, "*batch 6"]) -> Float[np.ndarray, "*batch 3 3"]:
     """Return rotation matrices from two column vectors by Gram-Schmidt (Zhou et al. 2019).
 
-    The columns need not be normalised; nearly parallel ones give an undefined rotation, which `ActionChunk` refuses.
+    The columns need not be normalised; nearly parallel ones, which `ActionChunk` refuses, give no rotation.
     """
     first, second = rotation_6d[..., :3], rotation_6d[..., 3:]
     x = first / np.linalg.norm(first, axis=-1, keepdims=True)
@@ -63,7 +63,8 @@ def rotation_vector(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"
     sine = np.linalg.norm(vector)
     if sine < 1e-12:
         return 2.0 * vector
-    return vector / sine * 2.0 * np.arctan2(sine, w)
+    scaled: np.ndarray = vector * (2.0 * np.arctan2(sine, w) / sine)
+    return scaled
 
 
 def matrix_from_rotation_vector(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
@@ -75,7 +76,9 @@ def matrix_from_rotation_vector(vector: Float[np.ndarray, "3"]) -> Float[np.ndar
     return matrix_from_quaternion(np.append(axis * np.sin(angle / 2), np.cos(angle / 2)))
 
 
-def make_transform(rotation: Float[np.ndarray, "3 3"], translation: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
+def make_transform(
+    rotation: Float[np.ndarray, "3 3"], translation: Float[np.ndarray, "3"]
+) -> Float[np.ndarray, "4 4"]:
     """Return the homogeneous matrix of a rotation and a translation."""
     T = np.eye(4)
     T[:3, :3] = rotation
@@ -102,7 +105,8 @@ def project_points(
     camera = points_m @ T[:3, :3].T + T[:3, 3]
     depth = camera[:, 2:3]
     safe = np.where(depth > 1e-6, depth, np.nan)
-    return ((camera / safe) @ intrinsics.T)[:, :2]
+    pixels: np.ndarray = ((camera / safe) @ intrinsics.T)[:, :2]
+    return pixels
 
 
 def grid_cells(
@@ -111,4 +115,5 @@ def grid_cells(
     """Return (row, col) of the grid cell that contains each point, clamped to the image (paper, III-C 2)."""
     cols = np.floor((xy_px[:, 0] + 0.5) * grid_size / width_px)
     rows = np.floor((xy_px[:, 1] + 0.5) * grid_size / height_px)
-    return np.clip(np.stack([rows, cols], axis=1), 0, grid_size - 1).astype(np.int64)
+    cells: np.ndarray = np.clip(np.stack([rows, cols], axis=1), 0, grid_size - 1).astype(np.int64)
+    return cells

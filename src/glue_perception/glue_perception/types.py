@@ -133,7 +133,9 @@ class Detection:
         _set(self, "box_xyxy_px", _array("Detection", "box_xyxy_px", self.box_xyxy_px, np.float64, (4,)))
         x0, y0, x1, y1 = self.box_xyxy_px
         if x1 <= x0 or y1 <= y0:
-            raise InvalidValueError(f"Detection.box_xyxy_px of {self.query!r} is empty: {self.box_xyxy_px.tolist()}")
+            raise InvalidValueError(
+                f"Detection.box_xyxy_px of {self.query!r} is empty: {self.box_xyxy_px.tolist()}"
+            )
         if not 0.0 <= self.score <= 1.0:
             raise InvalidValueError(f"Detection.score must lie in 0..1, not {self.score}")
 
@@ -228,7 +230,9 @@ class KeyPatches:
         _set(self, "visible", _array("KeyPatches", "visible", self.visible, np.bool_, (n,)))
         _set(self, "health", _array("KeyPatches", "health", self.health, np.int64, (n,)))
         if n and not np.all(np.isin(self.health, [h.value for h in TrackHealth])):
-            raise InvalidValueError(f"KeyPatches.health holds unknown values: {sorted(set(self.health.tolist()))}")
+            raise InvalidValueError(
+                f"KeyPatches.health holds unknown values: {sorted(set(self.health.tolist()))}"
+            )
         if np.any(self.visible & (self.health != TrackHealth.TRACKED)):
             raise InvalidValueError("KeyPatches.visible is true for a patch whose health is not TRACKED")
         _set(self, "query_index", _array("KeyPatches", "query_index", self.query_index, np.int64, (n,)))
@@ -323,15 +327,25 @@ class ActionChunk:
         _set(self, "stamp_ns", _check_stamp("ActionChunk", self.stamp_ns))
         if not 0.0 < self.dt_s <= 1.0:
             raise InvalidValueError(f"ActionChunk.dt_s must lie in 0..1 s, not {self.dt_s}")
-        _set(self, "position_m", _array("ActionChunk", "position_m", self.position_m, np.float64, ("horizon", 3)))
+        _set(
+            self,
+            "position_m",
+            _array("ActionChunk", "position_m", self.position_m, np.float64, ("horizon", 3)),
+        )
         horizon = len(self.position_m)
         if horizon == 0:
             raise InvalidValueError("ActionChunk must hold at least one action")
-        _set(self, "rotation_6d", _array("ActionChunk", "rotation_6d", self.rotation_6d, np.float64, (horizon, 6)))
+        _set(
+            self,
+            "rotation_6d",
+            _array("ActionChunk", "rotation_6d", self.rotation_6d, np.float64, (horizon, 6)),
+        )
         first, second = self.rotation_6d[:, :3], self.rotation_6d[:, 3:]
         area = np.linalg.norm(np.cross(first, second), axis=1)
         if np.any(area < 1e-3):
-            raise InvalidValueError("ActionChunk.rotation_6d is degenerate: its two columns are nearly parallel or zero")
+            raise InvalidValueError(
+                "ActionChunk.rotation_6d is degenerate: its two columns are nearly parallel or zero"
+            )
         gripper = _array("ActionChunk", "gripper_width_m", self.gripper_width_m, np.float64, (horizon,))
         _set(self, "gripper_width_m", gripper)
 

@@ -13,8 +13,8 @@ from glue_perception.types import RobotState
 class ArmDriver(Protocol):
     """A connected arm under Cartesian impedance control. Targets come from the safety supervisor alone.
 
-    Life cycle: built (connects, checks the model), `start` (control on, target = current pose, so nothing moves),
-    any number of `set_target`, `stop` (comes to rest, control off). One control thread calls it.
+    Life cycle: built (connects, checks the model), `start` (control on, target = current pose, so nothing
+    moves), any number of `set_target`, `stop` (comes to rest, control off). One control thread calls it.
     """
 
     def start(self) -> None:

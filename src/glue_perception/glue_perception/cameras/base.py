@@ -11,7 +11,7 @@ class Camera(Protocol):
     """A started camera. `read` is called by one thread; `close` may be called by any, and more than once."""
 
     def read(self, timeout_s: float) -> CameraFrame | None:
-        """Return the next frame not returned before, skipping those that were missed, or None at the end of a recording.
+        """Return the next new frame, skipping those that were missed, or None at the end of a recording.
 
         Raises:
             HardwareError: no frame came within `timeout_s`.

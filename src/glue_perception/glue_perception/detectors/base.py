@@ -18,6 +18,6 @@ class Detector(Protocol):
         """Return exactly one detection per query, in the order of the queries.
 
         Raises:
-            QueryError: a query is empty, not understood, matches nothing, or is ambiguous; the message names it.
+            QueryError: a query is empty, not understood, matches nothing or is ambiguous; the message says which.
         """
         ...

@@ -1,4 +1,4 @@
-"""What every feature encoder is: an image and a mask in, one feature vector per masked pixel out (paper, III-B 2)."""
+"""What every feature encoder is: an image and a mask in, one vector per masked pixel out (paper, III-B 2)."""
 
 from __future__ import annotations
 

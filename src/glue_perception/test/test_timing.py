@@ -1,0 +1,25 @@
+"""Clocks and latency percentiles."""
+
+import pytest
+
+from glue_perception.timing import LatencyRecorder, ManualClock
+
+
+def test_manual_clock_only_moves_forward() -> None:
+    clock = ManualClock(10)
+    clock.advance_ns(5)
+    assert clock.now_ns() == 15
+    with pytest.raises(ValueError, match="back"):
+        clock.advance_ns(-1)
+
+
+def test_percentiles_and_merge() -> None:
+    one, two = LatencyRecorder(), LatencyRecorder()
+    for value in range(50):
+        one.add("stage", value)
+        two.add("stage", value + 50)
+    with two.measure("other"):
+        pass
+    one.merge(two)
+    assert one.summary()["stage"] == {"p50": 49.5, "p95": 94.05, "p99": 98.01}
+    assert one.summary()["other"]["p50"] < 100
