@@ -1,0 +1,85 @@
+"""One episode's outcome, and the report over several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from glue_perception.timing import LatencyRecorder
+from glue_policy.evaluation.statistics import wilson_interval
+
+
+class HostKind(StrEnum):
+    """Which host ran the episode."""
+
+    SYNC = "sync"
+    PROTOCOL = "protocol"
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """What happened in one episode.
+
+    Attributes:
+        seed: Seed of layout, start pose and policy.
+        success: Whether the task's own test was met.
+        duration_s: From the first control tick to success or the end, in the host's clock.
+        frames: Frames that went through perception.
+        frames_missed: Frames that the camera made and perception did not see.
+        chunks: Chunks handed to the safety supervisor.
+        deadlines: How many chunks were due.
+        deadline_misses: Chunks that came later than one policy period after their frame's capture, or not at all.
+        tracked_share: Mean share of key-patches in health TRACKED.
+        holds: How often the safety supervisor held the arm, by reason.
+        bag: Where the episode was recorded, or empty.
+    """
+
+    seed: int
+    success: bool
+    duration_s: float
+    frames: int
+    frames_missed: int
+    chunks: int
+    deadlines: int
+    deadline_misses: int
+    tracked_share: float
+    holds: dict[str, int] = field(default_factory=dict)
+    bag: str = ""
+
+
+def summarise(
+    task: str,
+    host: HostKind,
+    policy: str,
+    seed: int,
+    results: Sequence[EpisodeResult],
+    latencies: LatencyRecorder,
+    git_revision: str,
+) -> dict[str, Any]:
+    """Return the report of a run as plain JSON values.
+
+    `control_hz` is chunks per second of the host's clock, `perception_hz` frames per second; `wilson_95` is the
+    Wilson interval of the success rate at 95 %.
+    """
+    successes = sum(r.success for r in results)
+    seconds = sum(r.duration_s for r in results)
+    low, high = wilson_interval(successes, len(results))
+    return {
+        "task": task,
+        "host": host.value,
+        "policy": policy,
+        "episodes": len(results),
+        "successes": successes,
+        "success_rate": round(successes / len(results), 4) if results else 0.0,
+        "wilson_95": [round(low, 4), round(high, 4)],
+        "control_hz": round(sum(r.chunks for r in results) / seconds, 3) if seconds else 0.0,
+        "perception_hz": round(sum(r.frames for r in results) / seconds, 3) if seconds else 0.0,
+        "deadlines": sum(r.deadlines for r in results),
+        "deadline_misses": sum(r.deadline_misses for r in results),
+        "latency_ms": latencies.summary(),
+        "seed": seed,
+        "git_revision": git_revision,
+        "results": [vars(r) for r in results],
+    }

@@ -1,0 +1,69 @@
+"""The perception step that all hosts share: a frame and the robot's state in, an observation out and on record."""
+
+from __future__ import annotations
+
+from glue_bringup.recording.episode_recorder import EpisodeRecorder
+from glue_perception.pipeline import PerceptionPipeline
+from glue_perception.timing import LatencyRecorder
+from glue_perception.types import CameraFrame, KeyPatches, Observation, RobotState
+
+
+class Perceiver:
+    """Runs the pipeline frame by frame and records what went in and what came out.
+
+    Everything a replay needs is on record under the frame's stamp: the image, the robot's state as the policy saw
+    it, and the key-patches. One thread.
+    """
+
+    def __init__(
+        self, pipeline: PerceptionPipeline, recorder: EpisodeRecorder | None, latencies: LatencyRecorder
+    ) -> None:
+        self._pipeline = pipeline
+        self._recorder = recorder
+        self._latencies = latencies
+        self._shares: list[float] = []
+
+    @property
+    def frames(self) -> int:
+        """Frames seen, the first included."""
+        return len(self._shares)
+
+    @property
+    def tracked_share(self) -> float:
+        """Mean share of patches tracked over all frames."""
+        return sum(self._shares) / len(self._shares) if self._shares else 0.0
+
+    def start(self, frame: CameraFrame, state: RobotState) -> Observation:
+        """Find the objects in the first frame.
+
+        Raises:
+            QueryError: an object is absent or ambiguous.
+        """
+        with self._latencies.measure("extraction"):
+            self._pipeline.start(frame)
+        return self._keep(frame, self._pipeline.key_patches, state)
+
+    def observe(self, frame: CameraFrame, state: RobotState) -> Observation:
+        """Track the objects into the next frame."""
+        with self._latencies.measure("perception"):
+            patches = self._pipeline.update(frame)
+        return self._keep(frame, patches, state)
+
+    def _keep(self, frame: CameraFrame, patches: KeyPatches, state: RobotState) -> Observation:
+        self._shares.append(patches.tracked_share)
+        if self._recorder is not None:
+            self._recorder.frame(frame)
+            self._recorder.robot_state(_at(state, frame.stamp_ns))
+            self._recorder.key_patches(patches)
+        return Observation(frame, patches, _at(state, frame.stamp_ns))
+
+
+def _at(state: RobotState, stamp_ns: int) -> RobotState:
+    """Return the state under the frame's stamp: replay joins frame and state by it."""
+    return RobotState(
+        stamp_ns=stamp_ns,
+        joint_position_rad=state.joint_position_rad,
+        joint_velocity_rad_s=state.joint_velocity_rad_s,
+        T_base_ee=state.T_base_ee,
+        gripper_width_m=state.gripper_width_m,
+    )

@@ -1,0 +1,236 @@
+"""The real-time host: camera, perception, policy and control each in a thread of their own.
+
+```
+camera -> [perception thread] -> mailbox of one -> [policy thread] -> mailbox of one -> [control thread] -> arm
+                 ^                                                                            |
+                 +------------------------- newest robot states ------------------------------+
+```
+No thread waits for a slower one: the policy takes the newest observation, control the newest chunk. Whatever
+fails, control goes on until the arm has been brought to rest.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from glue_bringup.arm.base import ArmDriver
+from glue_bringup.arm.limits import RobotModel, limits_for
+from glue_bringup.gripper.base import Gripper
+from glue_bringup.loop.action_source import ActionSource
+from glue_bringup.loop.control_step import ControlStep
+from glue_bringup.loop.deadlines import DeadlineCounter
+from glue_bringup.loop.episode import EpisodeResult
+from glue_bringup.loop.mailbox import Mailbox
+from glue_bringup.loop.perceiver import Perceiver
+from glue_bringup.loop.schedule import PolicySchedule
+from glue_bringup.recording.episode_recorder import EpisodeRecorder
+from glue_bringup.safety.supervisor import SafetySupervisor
+from glue_bringup.task_config import TaskConfig
+from glue_perception.cameras.base import Camera
+from glue_perception.errors import HardwareError
+from glue_perception.pipeline import PerceptionPipeline
+from glue_perception.timing import NS_PER_S, Clock, LatencyRecorder, SystemClock
+from glue_perception.types import ActionChunk, KeyPatches, Observation, RobotState
+
+CAMERA_TIMEOUT_S = 2.0
+FIRST_FRAME_TIMEOUT_S = 10.0
+STATE_HISTORY = 200
+"""Two seconds of states at 100 Hz: more than any frame is late."""
+
+THREAD_SWITCH_S = 0.001
+"""Python's default of 5 ms between threads is half a control period."""
+
+
+@dataclass(frozen=True)
+class Robot:
+    """What the loop moves and sees."""
+
+    arm: ArmDriver
+    gripper: Gripper
+    camera: Camera
+    model: RobotModel
+
+
+class RealtimeLoop:
+    """Runs one episode on a robot, real or simulated at protocol level.
+
+    Args:
+        task: Rates and limits.
+        robot: Built and connected, not started.
+        pipeline: Perception; started on the first frame.
+        source: Who decides.
+        latencies: Gets the durations of the stages.
+        recorder: Gets everything, or None.
+    """
+
+    def __init__(
+        self,
+        task: TaskConfig,
+        robot: Robot,
+        pipeline: PerceptionPipeline,
+        source: ActionSource,
+        latencies: LatencyRecorder,
+        recorder: EpisodeRecorder | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._task = task
+        self._robot = robot
+        self._source = source
+        self._latencies = latencies
+        self._recorder = recorder
+        self._clock = clock or SystemClock()
+        self._perceiver = Perceiver(pipeline, recorder, latencies)
+        self._supervisor = SafetySupervisor(task.safety, limits_for(robot.model))
+        self._control = ControlStep(self._supervisor, robot.arm, robot.gripper, recorder)
+        self._schedule = PolicySchedule(task.policy.rate_hz)
+        self._deadlines = DeadlineCounter(task.policy.rate_hz)
+        self._states: deque[RobotState] = deque(maxlen=STATE_HISTORY)
+        self._observations: Mailbox[Observation] = Mailbox()
+        self._chunks: Mailbox[ActionChunk] = Mailbox()
+        self._seen: Mailbox[tuple[int, KeyPatches]] = Mailbox()
+        self._stop_thinking = threading.Event()
+        self._stop_control = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._failure: BaseException | None = None
+        self._frame_stamps_ns: list[int] = []
+
+    def run(self, seed: int, succeeded: Callable[[], bool]) -> EpisodeResult:
+        """Run to success or the time limit, then bring the arm to rest.
+
+        Args:
+            seed: For the record.
+            succeeded: The task's own test, asked many times a second.
+
+        Raises:
+            QueryError: the first frame does not show the task's objects; nothing has moved.
+            HardwareError: camera, arm or gripper failed; the arm was stopped first.
+        """
+        switch_s = sys.getswitchinterval()
+        sys.setswitchinterval(THREAD_SWITCH_S)
+        try:
+            self._begin()
+            start_ns = self._clock.now_ns()
+            for work in (self._control_work, self._perception_work, self._policy_work):
+                thread = threading.Thread(target=self._guarded, args=(work,), name=work.__name__, daemon=True)
+                thread.start()
+                self._threads.append(thread)
+            success_ns = self._watch(start_ns, succeeded)
+            end_ns = self._clock.now_ns()
+        finally:
+            self._stop_thinking.set()
+            self._stop_control.set()
+            for thread in self._threads:
+                thread.join(CAMERA_TIMEOUT_S + 1.0)
+            self._robot.arm.stop()
+            self._robot.gripper.stop()
+            sys.setswitchinterval(switch_s)
+        if self._failure is not None:
+            raise self._failure
+        return self._result(seed, success_ns, (end_ns - start_ns) / NS_PER_S)
+
+    def _begin(self) -> None:
+        frame = self._robot.camera.read(FIRST_FRAME_TIMEOUT_S)
+        if frame is None:
+            raise HardwareError("the camera ended before its first frame")
+        state = self._robot.arm.state()
+        self._perceiver.start(frame, state)
+        self._robot.arm.start()
+        state = self._robot.arm.state()
+        self._states.append(state)
+        self._source.reset(state)
+        self._supervisor.reset(self._clock.now_ns(), state)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # the main thread raises it once the arm is at rest
+            if self._failure is None:
+                self._failure = error
+            self._stop_thinking.set()
+
+    def _watch(self, start_ns: int, succeeded: Callable[[], bool]) -> int | None:
+        end_ns = start_ns + round(self._task.max_duration_s * NS_PER_S)
+        success_ns: int | None = None
+        while (now_ns := self._clock.now_ns()) < end_ns and not self._stop_thinking.is_set():
+            if success_ns is None and succeeded():
+                success_ns = now_ns
+                end_ns = min(end_ns, now_ns + round(self._task.settle_s * NS_PER_S))
+            time.sleep(0.01)
+        return success_ns
+
+    def _control_work(self) -> None:
+        period_s = 1.0 / self._task.control_rate_hz
+        due_s = time.perf_counter()
+        while not self._stop_control.is_set():
+            with self._latencies.measure("control"):
+                state = self._robot.arm.state()
+                self._states.append(state)
+                now_ns = self._clock.now_ns()
+                seen = self._seen.take(0.0)
+                if seen is not None:
+                    self._supervisor.note_frame(seen[0])
+                    self._supervisor.note_key_patches(seen[1])
+                chunk = self._chunks.take(0.0)
+                if chunk is not None:
+                    self._supervisor.submit(chunk, now_ns)
+                self._control.tick(now_ns, state)
+            due_s += period_s
+            late_s = time.perf_counter() - due_s
+            self._latencies.add("control_lateness", max(0.0, late_s) * 1e3)
+            if late_s > period_s:  # never run a burst of ticks to catch up
+                due_s = time.perf_counter()
+            self._stop_control.wait(max(0.0, -late_s))
+
+    def _perception_work(self) -> None:
+        while not self._stop_thinking.is_set():
+            frame = self._robot.camera.read(CAMERA_TIMEOUT_S)
+            if frame is None:
+                raise HardwareError("the camera's stream ended during the episode; check its cable")
+            observation = self._perceiver.observe(frame, self._state_at(frame.stamp_ns))
+            self._frame_stamps_ns.append(frame.stamp_ns)
+            self._latencies.add("capture_to_patches", (self._clock.now_ns() - frame.stamp_ns) / 1e6)
+            self._seen.put((frame.stamp_ns, observation.key_patches))
+            if self._schedule.due(frame.stamp_ns):
+                self._observations.put(observation)
+
+    def _policy_work(self) -> None:
+        while not self._stop_thinking.is_set():
+            observation = self._observations.take(0.1)
+            if observation is None:
+                continue
+            with self._latencies.measure("policy"):
+                decision = self._source.decide(observation)
+            self._chunks.put(decision.chunk)
+            now_ns = self._clock.now_ns()
+            self._deadlines.chunk(observation.stamp_ns, now_ns)
+            self._latencies.add("capture_to_chunk", (now_ns - observation.stamp_ns) / 1e6)
+            if self._recorder is not None:
+                self._recorder.chunk(decision.chunk)
+                if decision.demonstrated is not None:
+                    self._recorder.demonstrated_action(decision.demonstrated)
+
+    def _state_at(self, stamp_ns: int) -> RobotState:
+        """Return the state nearest to the capture."""
+        return min(tuple(self._states), key=lambda state: abs(state.stamp_ns - stamp_ns))
+
+    def _result(self, seed: int, success_ns: int | None, duration_s: float) -> EpisodeResult:
+        stamps = self._frame_stamps_ns
+        span_s = (stamps[-1] - stamps[0]) / NS_PER_S if len(stamps) > 1 else 0.0
+        expected = round(span_s * self._task.camera.rate_hz) + 1
+        return EpisodeResult(
+            seed=seed,
+            success=success_ns is not None,
+            duration_s=round(duration_s, 3),
+            frames=len(stamps),
+            frames_missed=max(0, expected - len(stamps)),
+            chunks=self._deadlines.chunks,
+            deadlines=self._deadlines.due,
+            deadline_misses=self._deadlines.missed,
+            tracked_share=round(self._perceiver.tracked_share, 4),
+            holds=dict(self._control.holds),
+        )

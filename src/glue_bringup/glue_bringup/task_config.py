@@ -1,0 +1,100 @@
+"""One task, one YAML file: what to look for, how to perceive, what to run, how to stay safe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from glue_bringup.arm.impedance_gains import ImpedanceGains
+from glue_bringup.safety.config import SafetyConfig
+from glue_bringup.sim.camera_config import CameraConfig
+from glue_perception.config import load_config, suggest
+from glue_perception.errors import ConfigError
+from glue_perception.pipeline import PerceptionConfig
+
+TASKS_DIRECTORY = Path(__file__).parent / "config" / "tasks"
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Which policy runs and how often.
+
+    Attributes:
+        checkpoint: A checkpoint directory, or the name of a shipped one.
+        rate_hz: Chunks per second; demonstrations are sampled at the same rate (paper, V-A: 10 Hz).
+        num_inference_steps: DDIM steps per chunk.
+        torch_threads: Threads of the network; part of the record, since it can change the last bit of a result.
+        sync_latency_s: Delay from capture to chunk that the synchronous twin imposes, about what the real-time
+            loop has.
+    """
+
+    checkpoint: str
+    rate_hz: float = 10.0
+    num_inference_steps: int = 10
+    torch_threads: int = 1
+    sync_latency_s: float = 0.06
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.rate_hz <= 30.0:
+            raise ValueError(f"rate_hz must lie in 0.5..30, not {self.rate_hz}")
+        if not 1 <= self.num_inference_steps <= 100:
+            raise ValueError(f"num_inference_steps must lie in 1..100, not {self.num_inference_steps}")
+        if not 1 <= self.torch_threads <= 64:
+            raise ValueError(f"torch_threads must lie in 1..64, not {self.torch_threads}")
+        if not 0.0 <= self.sync_latency_s < 1.0:
+            raise ValueError(f"sync_latency_s must lie in 0..1, not {self.sync_latency_s}")
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """All that one task needs.
+
+    Attributes:
+        task: Name; in the twin also the scene and its success test.
+        instruction: For people and for the record.
+        queries: One text per task-relevant object (paper, III-B).
+        policy: See `PolicyConfig`.
+        max_duration_s: An episode without success ends here.
+        settle_s: An episode goes on this long after success, so that its end is recorded too.
+        control_rate_hz: Rate of the safety supervisor and of the arm's targets.
+        perception: Back-ends by name.
+        camera: The twin's camera.
+        safety: Workspace, limits, watchdogs.
+        gains: Cartesian impedance, for robot and twin alike.
+    """
+
+    task: str
+    instruction: str
+    queries: tuple[str, ...]
+    policy: PolicyConfig
+    max_duration_s: float = 12.0
+    settle_s: float = 0.5
+    control_rate_hz: float = 100.0
+    perception: PerceptionConfig = field(default_factory=PerceptionConfig)
+    camera: CameraConfig = field(default_factory=CameraConfig)
+    safety: SafetyConfig = field(default_factory=SafetyConfig)
+    gains: ImpedanceGains = field(default_factory=ImpedanceGains)
+
+    def __post_init__(self) -> None:
+        if not self.queries:
+            raise ValueError("queries must name at least one object")
+        if not 1.0 <= self.max_duration_s <= 600.0:
+            raise ValueError(f"max_duration_s must lie in 1..600, not {self.max_duration_s}")
+        if not 100.0 <= self.control_rate_hz <= 1000.0:
+            raise ValueError(f"control_rate_hz must lie in 100..1000, not {self.control_rate_hz}")
+        if self.settle_s < 0:
+            raise ValueError(f"settle_s must not be negative, not {self.settle_s}")
+
+
+def load_task(name_or_path: str) -> TaskConfig:
+    """Return a shipped task by name, or the one in a YAML file by path.
+
+    Raises:
+        ConfigError: no such task or file, or a wrong key or value in it.
+    """
+    if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
+        return load_config(TaskConfig, Path(name_or_path))
+    known = {path.stem: path for path in TASKS_DIRECTORY.glob("*.yaml")}
+    if name_or_path not in known:
+        raise ConfigError(f"unknown task {name_or_path!r}.{suggest(name_or_path, known)}")
+    return load_config(TaskConfig, known[name_or_path])

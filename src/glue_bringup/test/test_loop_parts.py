@@ -1,0 +1,55 @@
+"""Rhythm, deadlines and mailboxes of the loop."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from glue_bringup.loop.deadlines import DeadlineCounter
+from glue_bringup.loop.mailbox import Mailbox
+from glue_bringup.loop.schedule import PolicySchedule
+
+MS = 1_000_000
+
+
+def test_every_third_frame_of_a_jittery_30_hz_camera() -> None:
+    rng = np.random.default_rng(0)
+    schedule = PolicySchedule(10.0)
+    stamps = [round(i * 1e9 / 30 + rng.uniform(-4e6, 4e6)) for i in range(1, 301)]
+    picked = [i for i, stamp in enumerate(stamps) if schedule.due(stamp)]
+    assert picked == list(range(0, 300, 3))
+
+
+def test_a_gap_in_the_frames_does_not_cause_a_burst() -> None:
+    schedule = PolicySchedule(10.0)
+    stamps = [0, 33, 66, 100, 433, 466, 500, 533]
+    assert [s for s in stamps if schedule.due(s * MS)] == [0, 100, 433, 533]
+
+
+def test_deadlines_count_late_and_absent_chunks() -> None:
+    counter = DeadlineCounter(10.0)
+    for stamp_ms, submitted_ms in [(0, 60), (100, 201), (400, 460), (500, 600)]:
+        counter.chunk(stamp_ms * MS, submitted_ms * MS)
+    assert counter.due == 6
+    assert counter.missed == 1 + 2
+
+
+def test_no_chunk_no_deadline() -> None:
+    assert (DeadlineCounter(10.0).due, DeadlineCounter(10.0).missed) == (0, 0)
+
+
+def test_mailbox_keeps_the_newest() -> None:
+    box: Mailbox[int] = Mailbox()
+    box.put(1)
+    box.put(2)
+    assert box.take(0.0) == 2
+    assert box.take(0.0) is None
+
+
+def test_mailbox_wakes_a_waiting_reader() -> None:
+    box: Mailbox[str] = Mailbox()
+    threading.Timer(0.05, box.put, args=("now",)).start()
+    start = time.monotonic()
+    assert box.take(5.0) == "now"
+    assert time.monotonic() - start == pytest.approx(0.05, abs=2.0)
