@@ -18,7 +18,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="a simulated Franka presses a button by a learnt policy",
         description="Run push_button in real time through the robot's driver and leave a video, a report and a bag.",
     )
-    parser.add_argument("--output", type=Path, default=Path("out/demo"), metavar="DIR", help="default: out/demo")
+    parser.add_argument(
+        "--output", type=Path, default=Path("out/demo"), metavar="DIR", help="default: out/demo"
+    )
     parser.add_argument("--seed", type=int, default=DEMO_SEED, metavar="S", help=f"default: {DEMO_SEED}")
     parser.set_defaults(run=run)
 

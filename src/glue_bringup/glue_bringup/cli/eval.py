@@ -27,7 +27,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "Finished episodes are kept beside the report; the same command goes on where it was interrupted.",
     )
     parser.add_argument("task", help="a shipped task, e.g. push_button, or a task's YAML file")
-    parser.add_argument("--policy", metavar="CKPT|expert", help="checkpoint or 'expert'; default: the task's own")
+    parser.add_argument(
+        "--policy", metavar="CKPT|expert", help="checkpoint or 'expert'; default: the task's own"
+    )
     parser.add_argument("--episodes", type=positive_int, default=20, metavar="N", help="default: 20")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, metavar="S", help=f"default: {FIRST_SEED}")
     parser.add_argument("--report", type=Path, metavar="F", help="default: out/eval/TASK.json")
@@ -55,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
     with SyncSession(task, pilot) as session:
         seeds = range(args.seed, args.seed + args.episodes)
         results = run_episodes(session, seeds, args.record, progress.load(), progress.add)
-    report = summarise(task.task, session.host, pilot.name, args.seed, results, session.latencies, git_revision())
+    report = summarise(
+        task.task, session.host, pilot.name, args.seed, results, session.latencies, git_revision()
+    )
     write_report(report_path, report)
     progress.remove()
     print_report(report, {"report": report_path, "bags": args.record})

@@ -18,7 +18,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("bag", type=Path, help="a rosbag2 directory with MCAP storage")
     parser.add_argument("--policy", metavar="CKPT", help="another checkpoint than the recorded one")
     parser.add_argument("--task", metavar="TASK", help="another task configuration than the recorded one")
-    parser.add_argument("--video", type=Path, metavar="F", help="overlay video of what perception and policy say now")
+    parser.add_argument(
+        "--video", type=Path, metavar="F", help="overlay video of what perception and policy say now"
+    )
     parser.add_argument("--report", type=Path, metavar="F", help="report as JSON")
     parser.set_defaults(run=run)
 
@@ -37,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
     with BagReader(args.bag) as bag:
         task = task_of_bag(bag) if args.task is None else load_task(args.task)
         runner = make_replay_runner(bag, task, args.policy, latencies)
-        video = EpisodeVideo(args.video, bag, task) if args.video is not None else None
+        video = (
+            EpisodeVideo(args.video, bag.metadata, task.camera.rate_hz) if args.video is not None else None
+        )
         try:
             for item in replay(bag, task, runner, latencies):
                 comparison.add(item)

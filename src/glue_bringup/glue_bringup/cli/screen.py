@@ -36,7 +36,9 @@ def print_report(report: Mapping[str, Any], places: Mapping[str, Path | None]) -
     )
     missed, due = report["deadline_misses"], report["deadlines"]
     share = 100 * missed / due if due else 0.0
-    console.print(f"  {report['control_hz']:.1f} chunks/s, {missed} of {due} deadlines missed ({share:.1f} %)")
+    console.print(
+        f"  {report['control_hz']:.1f} chunks/s, {missed} of {due} deadlines missed ({share:.1f} %)"
+    )
     console.print(f"  {report['perception_hz']:.1f} frames/s through perception")
     for reason, count in _holds(report).items():
         console.print(f"  arm held {count} x: {reason}")

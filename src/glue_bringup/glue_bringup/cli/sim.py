@@ -21,11 +21,19 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("task", help="a shipped task, e.g. push_button, or a task's YAML file")
     parser.add_argument("--episodes", type=positive_int, default=1, metavar="N", help="default: 1")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the first episode; default: 0")
-    parser.add_argument("--sync", action="store_true", help="synchronous, faster than real time")
-    parser.add_argument("--policy", metavar="CKPT|expert", help="checkpoint or 'expert'; default: the task's own")
     parser.add_argument(
-        "--noise-m", type=float, default=0.0, metavar="M", help="disturb the expert's motion by this much (1 sigma)"
+        "--seed", type=int, default=0, metavar="S", help="seed of the first episode; default: 0"
+    )
+    parser.add_argument("--sync", action="store_true", help="synchronous, faster than real time")
+    parser.add_argument(
+        "--policy", metavar="CKPT|expert", help="checkpoint or 'expert'; default: the task's own"
+    )
+    parser.add_argument(
+        "--noise-m",
+        type=float,
+        default=0.0,
+        metavar="M",
+        help="disturb the expert's motion by this much (1 sigma)",
     )
     parser.add_argument("--record", type=Path, metavar="DIR", help="record every episode as a bag in DIR")
     parser.add_argument("--video", type=Path, metavar="F", help="overlay video of the first episode")
@@ -71,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
             task.task, session.host, pilot.name, args.seed, results, session.latencies, git_revision()
         )
         if args.video is not None:
-            write_bag_video(Path(results[0].bag), args.video)
+            write_bag_video(Path(results[0].bag), args.video, task.camera.rate_hz)
     if args.report is not None:
         write_report(args.report, report)
     print_report(report, {"report": args.report, "video": args.video, "bags": args.record})

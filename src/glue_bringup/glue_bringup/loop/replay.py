@@ -72,7 +72,9 @@ def make_replay_runner(
     name = policy or bag.metadata.get("policy", task.policy.checkpoint)
     if name == EXPERT:
         name = task.policy.checkpoint
-    return make_runner(load_policy(find_checkpoint(name)), task, int(bag.metadata.get("seed", "0")), latencies)
+    return make_runner(
+        load_policy(find_checkpoint(name)), task, int(bag.metadata.get("seed", "0")), latencies
+    )
 
 
 def replay(
@@ -164,7 +166,11 @@ class ReplayComparison:
 def _spread(values: list[float]) -> dict[str, float] | None:
     if not values:
         return None
-    return {"p50": float(np.percentile(values, 50)), "p95": float(np.percentile(values, 95)), "max": float(max(values))}
+    return {
+        "p50": float(np.percentile(values, 50)),
+        "p95": float(np.percentile(values, 95)),
+        "max": float(max(values)),
+    }
 
 
 def _identical_patches(a: KeyPatches, b: KeyPatches) -> bool:

@@ -33,7 +33,9 @@ def run_episodes(
     """
     results = {result.seed: result for result in done}
     remaining = [seed for seed in seeds if seed not in results]
-    with tqdm(total=len(seeds), initial=len(seeds) - len(remaining), unit="episode", dynamic_ncols=True) as bar:
+    with tqdm(
+        total=len(seeds), initial=len(seeds) - len(remaining), unit="episode", dynamic_ncols=True
+    ) as bar:
         for seed in remaining:
             bag = record / f"episode_{seed:06d}" if record is not None else None
             result = session.run(seed, bag)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -27,7 +28,7 @@ from glue_perception.config import to_mapping
 from glue_perception.pipeline import build_pipeline
 from glue_perception.provenance import provenance
 from glue_perception.timing import LatencyRecorder
-from glue_policy.checkpoint import find_checkpoint, load_policy
+from glue_policy.checkpoint import WEIGHTS_FILE, find_checkpoint, load_policy
 from glue_policy.policies.base import Policy
 from glue_policy.runner import PolicyRunner
 
@@ -51,6 +52,10 @@ class Pilot:
         policy: `expert`, a checkpoint directory, or the name of a shipped one; None for the task's own.
         noise_m: Disturbance of the expert.
 
+    Attributes:
+        name: As given, or the task's own checkpoint.
+        fingerprint: SHA-256 of the weights, or `expert`.
+
     Raises:
         CheckpointError: the checkpoint is missing, corrupt or of another kind.
     """
@@ -60,8 +65,11 @@ class Pilot:
         self._task = task
         self._noise_m = noise_m
         self._policy: Policy | None = None
+        self.fingerprint = EXPERT
         if self.name != EXPERT:
-            self._policy = load_policy(find_checkpoint(self.name))
+            directory = find_checkpoint(self.name)
+            self._policy = load_policy(directory)
+            self.fingerprint = hashlib.sha256((directory / WEIGHTS_FILE).read_bytes()).hexdigest()
 
     def source(self, seed: int, truth: Callable[[], object], latencies: LatencyRecorder) -> ActionSource:
         """Return the source for the episode of `seed`."""
@@ -131,7 +139,9 @@ class SyncSession:
         loop = SyncLoop(self._task, twin, self._pipeline, self.latencies)
         if bag is None:
             return loop.run(seed, source)
-        metadata = episode_metadata(self._task, self._pilot.name, self.host, seed, twin.T_base_camera.tolist())
+        metadata = episode_metadata(
+            self._task, self._pilot.name, self.host, seed, twin.T_base_camera.tolist()
+        )
         with EpisodeRecorder(bag, metadata) as recorder:
             result = loop.run(seed, source, recorder)
             recorder.close(Outcome.SUCCESS if result.success else Outcome.FAILURE)
@@ -166,12 +176,16 @@ class ProtocolSession:
             gripper = FrankyGripper(twin.robot_ip)
             stack.callback(gripper.stop)
             arm = FrankyArm(
-                FrankyArmConfig(robot_ip=twin.robot_ip, robot_model=RobotModel.FR3), task.gains, gripper.width_m
+                FrankyArmConfig(robot_ip=twin.robot_ip, robot_model=RobotModel.FR3),
+                task.gains,
+                gripper.width_m,
             )
             stack.callback(arm.stop)
             recorder = None
             if bag is not None:
-                metadata = episode_metadata(task, self._pilot.name, self.host, seed, twin.T_base_camera.tolist())
+                metadata = episode_metadata(
+                    task, self._pilot.name, self.host, seed, twin.T_base_camera.tolist()
+                )
                 recorder = stack.enter_context(EpisodeRecorder(bag, metadata))
             loop = RealtimeLoop(
                 task,
