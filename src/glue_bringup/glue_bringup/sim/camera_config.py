@@ -38,7 +38,7 @@ class CameraConfig:
     rate_hz: float = 30.0
     vertical_fov_deg: float = 44.0
     position_m: tuple[float, float, float] = (1.22, 0.98, 0.80)
-    look_at_m: tuple[float, float, float] = (0.33, -0.04, 0.25)
+    look_at_m: tuple[float, float, float] = (0.33, -0.04, 0.27)
 
     def __post_init__(self) -> None:
         if not (8 <= self.width_px <= 4096 and 8 <= self.height_px <= 4096):

@@ -8,19 +8,23 @@ user's cache.
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
-TOTAL_FACES = 12_000
-"""Over all visual meshes; below about 8,000 the shells' outlines show corners."""
+from glue_bringup.sim.cache import cache_folder, write_whole
 
-_MIN_FACES = 60
-_FORMAT = "2"
+FACES_PER_CM2 = 2.0
+"""Keeps an edge at about a centimetre, four pixels of the default camera; coarser shells show corners."""
+
+GRAIN_M = 0.0015
+"""Vertices closer than this become one first: half a pixel, and it closes the seams that stop a decimation."""
+
+_MIN_FACES = 150
+_MIN_SHARE = 0.04  # thin parts have many faces on little area
+_FORMAT = "4"
 
 
 def use_light_meshes(scene: ET.Element) -> None:
@@ -43,40 +47,47 @@ def use_light_meshes(scene: ET.Element) -> None:
 def _light_copies(sources: list[Path]) -> list[Path]:
     sizes = [s.stat().st_size for s in sources]
     key = hashlib.sha256(
-        repr((_FORMAT, TOTAL_FACES, [(s.name, n) for s, n in zip(sources, sizes, strict=True)])).encode()
+        repr(
+            (_FORMAT, FACES_PER_CM2, GRAIN_M, [(s.name, n) for s, n in zip(sources, sizes, strict=True)])
+        ).encode()
     ).hexdigest()[:16]
-    folder = _cache_home() / f"meshes-{key}"
+    folder = cache_folder(f"meshes-{key}")
     copies = [folder / s.name for s in sources]
     if not all(c.exists() for c in copies):
-        folder.mkdir(parents=True, exist_ok=True)
-        meshes = [_read_obj(s) for s in sources]
-        ratio = TOTAL_FACES / sum(len(faces) for _, faces in meshes)
-        for copy, (vertices, faces) in zip(copies, meshes, strict=True):
-            _write_obj(copy, *_decimate(vertices, faces, ratio))
+        for source, copy in zip(sources, copies, strict=True):
+            _write_obj(copy, *_decimate(*_read_obj(source)))
     return copies
 
 
-def _cache_home() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    folder = (Path(base) if base else Path.home() / ".cache") / "glue"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # a read-only home must not stop the simulation
-        return Path(tempfile.gettempdir()) / f"glue-{os.getuid()}"
-    return folder
-
-
 def _decimate(
-    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], ratio: float
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
 ) -> tuple[Float[np.ndarray, "w 3"], Int[np.ndarray, "g 3"]]:
     import fast_simplification
 
-    target = max(_MIN_FACES, round(len(faces) * ratio))
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    area_cm2 = 0.5e4 * float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum())
+    target = max(_MIN_FACES, round(FACES_PER_CM2 * area_cm2), round(_MIN_SHARE * len(faces)))
+    if len(faces) <= target:
+        return vertices, faces
+    vertices, faces = _merge_near(vertices, faces)
     if len(faces) <= target:
         return vertices, faces
     return fast_simplification.simplify(  # type: ignore[no-any-return]
         vertices.astype(np.float32), faces.astype(np.int32), target_count=target
     )
+
+
+def _merge_near(
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
+) -> tuple[Float[np.ndarray, "w 3"], Int[np.ndarray, "g 3"]]:
+    """Replace the vertices of each cell of a grid by their mean and drop the faces that vanish."""
+    cells = np.floor(vertices / GRAIN_M).astype(np.int64)
+    _, cell, count = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
+    cell = cell.reshape(-1)
+    merged = np.stack([np.bincount(cell, vertices[:, k]) for k in range(3)], axis=1) / count[:, None]
+    moved = cell[faces]
+    distinct = (moved[:, 0] != moved[:, 1]) & (moved[:, 1] != moved[:, 2]) & (moved[:, 2] != moved[:, 0])
+    return merged, moved[distinct]
 
 
 def _read_obj(path: Path) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]:
@@ -88,15 +99,10 @@ def _read_obj(path: Path) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 
         elif line.startswith("f "):
             corner = [int(c.split("/", 1)[0]) - 1 for c in line.split()[1:]]
             faces.extend([corner[0], corner[k], corner[k + 1]] for k in range(1, len(corner) - 1))
-    # The files repeat a vertex for every facet at a crease; a decimation needs a connected surface.
-    unique, inverse = np.unique(np.round(np.array(vertices), 6), axis=0, return_inverse=True)
-    return unique, inverse.reshape(-1)[np.array(faces)]
+    return np.array(vertices), np.array(faces)
 
 
 def _write_obj(path: Path, vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> None:
     lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in vertices]
     lines += [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in faces]
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
-        file.write("\n".join(lines) + "\n")
-    # Renamed when complete, so that a second process that starts meanwhile never reads half a mesh.
-    Path(file.name).replace(path)
+    write_whole(path, ("\n".join(lines) + "\n").encode())
