@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -34,7 +35,7 @@ def _planks() -> UInt8[np.ndarray, "rows cols 3"]:
     rows, cols = SIZE_PX
     edges = np.linspace(0, rows, PLANKS + 1).round().astype(int)
     brightness = np.empty(SIZE_PX)
-    for top, bottom in zip(edges[:-1], edges[1:], strict=True):
+    for top, bottom in pairwise(edges):
         plank = 1.0 + rng.uniform(-0.045, 0.045) + _grain(rng, bottom - top, cols)
         plank[:2] *= 0.80  # the seam
         brightness[top:bottom] = plank
