@@ -1,0 +1,279 @@
+"""The embedded profile's tracker: pyramidal Lucas-Kanade that knows when it does not see a point. No weights."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from glue_perception.errors import ConfigError, InvalidValueError, NotReadyError
+from glue_perception.trackers.object_motion import NO_MOTION, ObjectMotion, fit_motion
+from glue_perception.trackers.patch_template import PatchSampler, PatchTemplates
+from glue_perception.types import CameraFrame, Keypoints, PointTracks
+
+
+@dataclass(frozen=True)
+class LucasKanadeConfig:
+    """Limits of the tracker. Pixels are at 480 rows and grow with the image.
+
+    Attributes:
+        window_px: Side of the window that is followed; half of it hangs over the rim of a small button.
+        levels: Pyramid levels above the image; 3 follow some 40 px of motion per frame.
+        max_round_trip_px: Largest distance between a point and itself tracked forward and back.
+        max_deviation_px: How far a point may leave the common motion of its object in one frame; plus half of
+            that motion, as cloth folds and perspective stretches.
+        hide_similarity: A visible point below this is hidden.
+        show_similarity: A hidden point above this is visible again; higher, so that it does not flicker.
+        search_px: How far from its remembered place a hidden point is looked for.
+        adaptation: Step of the second template towards what is seen, per frame.
+    """
+
+    window_px: float = 21.0
+    levels: int = 3
+    max_round_trip_px: float = 1.0
+    max_deviation_px: float = 2.0
+    hide_similarity: float = 0.45
+    show_similarity: float = 0.6
+    search_px: float = 8.0
+    adaptation: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.window_px < 5 or not 0 <= self.levels <= 6:
+            raise ConfigError(f"window_px must be 5 or more and levels 0..6, not {self.window_px}, {self.levels}")
+        if min(self.max_round_trip_px, self.max_deviation_px, self.search_px) <= 0:
+            raise ConfigError("max_round_trip_px, max_deviation_px and search_px must be positive")
+        if not 0.0 < self.hide_similarity <= self.show_similarity < 1.0:
+            raise ConfigError(
+                "similarities must satisfy 0 < hide_similarity <= show_similarity < 1, not "
+                f"{self.hide_similarity}, {self.show_similarity}"
+            )
+        if not 0.0 <= self.adaptation <= 1.0:
+            raise ConfigError(f"adaptation must lie in 0..1, not {self.adaptation}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Past:
+    """One earlier frame's answer, kept so that a point can be put back where it was before it was swept along."""
+
+    xy_px: Float[np.ndarray, "n 2"]
+    similarity: Float[np.ndarray, "n"]
+    shift_px: Float[np.ndarray, "n 2"]
+
+
+_PAST_FRAMES = 4
+_ADAPT_ABOVE = 0.8
+_RIVAL_MARGIN = 0.02
+
+
+class LucasKanadeTracker:
+    """Follows keypoints; a hidden point stays where its object goes and comes back when it is seen again.
+
+    Each frame: (1) flow from the last frame, checked by tracking back; (2) the common motion of each object's
+    points; who disagrees takes the common motion; (3) alignment with the FIRST frame around that place, so that
+    nothing drifts and hidden points are found again; (4) the patch there must look like the first one, or like a
+    slowly adapting second one, or the point is hidden. An arm that passes over a point fails (4), and the point
+    goes back to where it was before the arm took it along.
+
+    One thread. Deterministic bit for bit. `start` resets everything.
+    """
+
+    def __init__(self, config: LucasKanadeConfig | None = None) -> None:
+        self._config = config or LucasKanadeConfig()
+        self._state: _State | None = None
+
+    def start(self, frame: CameraFrame, keypoints: Keypoints) -> PointTracks:
+        """Begin an episode with `keypoints` in `frame`; all are visible there by definition.
+
+        Raises:
+            InvalidValueError: a keypoint lies outside the image.
+        """
+        self._state = None
+        inside = _inside(keypoints.xy_px, frame)
+        if not inside.all():
+            raise InvalidValueError(
+                f"keypoint at {keypoints.xy_px[~inside][0].tolist()} lies outside the image of "
+                f"{frame.width_px} x {frame.height_px} px"
+            )
+        self._state = _State(self._config, frame, keypoints)
+        n = len(keypoints)
+        return PointTracks(frame.stamp_ns, keypoints.xy_px, np.ones(n, bool), np.ones(n))
+
+    def update(self, frame: CameraFrame) -> PointTracks:
+        """Return where the points are in `frame`.
+
+        Raises:
+            NotReadyError: `start` was not called.
+            InvalidValueError: the resolution is not that of `start`'s frame.
+        """
+        if self._state is None:
+            raise NotReadyError("the tracker has no keypoints yet; call start with the episode's first frame")
+        return self._state.advance(frame)
+
+
+class _State:
+    """What one episode accumulates."""
+
+    def __init__(self, config: LucasKanadeConfig, frame: CameraFrame, keypoints: Keypoints) -> None:
+        self._config = config
+        self._shape = frame.rgb.shape
+        self._scale = min(frame.rgb.shape[:2]) / 480.0
+        side = max(5, round(config.window_px * self._scale) | 1)
+        self._window = (side, side)
+        self._criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 20, 0.02)
+        self._sampler = PatchSampler(max(1.0, self._scale))
+        self._first_gray = self._last_gray = _gray(frame)
+        self._first_xy = keypoints.xy_px.copy()
+        self._xy = keypoints.xy_px.copy()
+        self._visible = np.ones(len(keypoints), bool)
+        self._objects = [np.flatnonzero(keypoints.query_index == q) for q in np.unique(keypoints.query_index)]
+        self._first_patch = self._adapted_patch = self._sampler.sample(frame.rgb, self._xy)
+        self._past: deque[_Past] = deque(maxlen=_PAST_FRAMES)
+        self._remember(np.ones(len(keypoints)), np.zeros_like(self._xy))
+
+    def advance(self, frame: CameraFrame) -> PointTracks:
+        if frame.rgb.shape != self._shape:
+            raise InvalidValueError(
+                f"the frame is {frame.width_px} x {frame.height_px} px, but the episode began with "
+                f"{self._shape[1]} x {self._shape[0]} px; start again after a change of resolution"
+            )
+        gray = _gray(frame)
+        flow_xy, round_trip_px = self._follow(gray)
+        seen = self._visible & (round_trip_px <= self._config.max_round_trip_px * self._scale)
+        common_xy = self._common_motion(flow_xy, seen)
+        agrees = seen & self._plausible(flow_xy, common_xy)
+        place = np.where(agrees[:, None], flow_xy, common_xy)
+        place, similarity, patch = self._align(frame, gray, place)
+        least = np.where(agrees, self._config.hide_similarity, self._config.show_similarity)
+        visible = _inside(place, frame) & (similarity >= least)
+        shift = common_xy - self._xy
+        self._xy = np.where(visible[:, None], place, self._hidden_place(common_xy, visible, shift))
+        self._visible = visible
+        self._adapt(patch, np.where(visible & agrees, similarity, 0.0))
+        self._remember(np.where(visible, similarity, 0.0), shift)
+        self._last_gray = gray
+        trust = np.where(agrees, np.exp(-round_trip_px / (2.0 * self._scale)), 1.0)
+        return PointTracks(frame.stamp_ns, self._xy, visible, np.clip(similarity * trust, 0.0, 1.0))
+
+    def _flow(
+        self,
+        source: UInt8[np.ndarray, "height width"],
+        target: UInt8[np.ndarray, "height width"],
+        xy_px: Float[np.ndarray, "n 2"],
+        guess_px: Float[np.ndarray, "n 2"],
+        levels: int,
+    ) -> tuple[Float[np.ndarray, "n 2"], Bool[np.ndarray, "n"]]:
+        found, status, _ = cv2.calcOpticalFlowPyrLK(
+            source,
+            target,
+            _contiguous(xy_px),
+            _contiguous(guess_px),
+            winSize=self._window,
+            maxLevel=levels,
+            criteria=self._criteria,
+            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        )
+        ok = (status.ravel() == 1) & np.isfinite(found).all(axis=(1, 2))
+        return np.where(ok[:, None], found[:, 0], xy_px).astype(np.float64), ok
+
+    def _follow(
+        self, gray: UInt8[np.ndarray, "height width"]
+    ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n"]]:
+        """Return flow from the last frame and how far from its start each point ends when tracked back."""
+        levels = self._config.levels
+        forward, ok_forward = self._flow(self._last_gray, gray, self._xy, self._xy, levels)
+        back, ok_back = self._flow(gray, self._last_gray, forward, forward, levels)
+        error = np.linalg.norm(back - self._xy, axis=1)
+        return forward, np.where(ok_forward & ok_back, error, 1e3)
+
+    def _common_motion(
+        self, flow_xy: Float[np.ndarray, "n 2"], seen: Bool[np.ndarray, "n"]
+    ) -> Float[np.ndarray, "n 2"]:
+        """Return every point moved with its object; objects that are not seen stand still."""
+        moved = self._xy.copy()
+        for members in self._objects:
+            moved[members] = self._motion_of(members[seen[members]], len(members), flow_xy).apply(self._xy[members])
+        return moved
+
+    def _motion_of(
+        self, witnesses: Int[np.ndarray, "k"], num_points: int, flow_xy: Float[np.ndarray, "n 2"]
+    ) -> ObjectMotion:
+        # Fewer than three witnesses, or a fifth of the object, may all be on the arm that covers the rest.
+        if len(witnesses) < min(num_points, max(3, num_points // 5)):
+            return NO_MOTION
+        tolerance = self._config.max_deviation_px * self._scale
+        return fit_motion(self._xy[witnesses], flow_xy[witnesses], tolerance)
+
+    def _plausible(
+        self, flow_xy: Float[np.ndarray, "n 2"], common_xy: Float[np.ndarray, "n 2"]
+    ) -> Bool[np.ndarray, "n"]:
+        allowed = self._config.max_deviation_px * self._scale + 0.5 * np.linalg.norm(common_xy - self._xy, axis=1)
+        near: np.ndarray = np.linalg.norm(flow_xy - common_xy, axis=1) <= allowed
+        return near
+
+    def _align(
+        self, frame: CameraFrame, gray: UInt8[np.ndarray, "height width"], place: Float[np.ndarray, "n 2"]
+    ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n"], PatchTemplates]:
+        """Return the place that looks most like the first frame near `place`, its similarity and its patch."""
+        aligned, ok = self._flow(self._first_gray, gray, self._first_xy, place, min(1, self._config.levels))
+        reach = np.where(self._visible, self._config.max_deviation_px, self._config.search_px) * self._scale
+        ok &= np.linalg.norm(aligned - place, axis=1) <= reach
+        aligned = np.where(ok[:, None], aligned, place)
+        both = self._sampler.sample(frame.rgb, np.concatenate([place, aligned]))
+        here, there = _rows(both, slice(None, len(place))), _rows(both, slice(len(place), None))
+        first_here = self._sampler.similarity(here, self._first_patch)
+        first_there = self._sampler.similarity(there, self._first_patch)
+        adapted_here = self._sampler.similarity(here, self._adapted_patch)
+        move = ok & (first_there >= np.maximum(first_here, self._config.hide_similarity) - _RIVAL_MARGIN)
+        similarity = np.where(move, np.maximum(first_there, adapted_here), np.maximum(first_here, adapted_here))
+        patch = PatchTemplates(
+            np.where(move[:, None], there.structure, here.structure),
+            np.where(move[:, None, None], there.chromaticity, here.chromaticity),
+            np.where(move, there.lightness, here.lightness),
+        )
+        return np.where(move[:, None], aligned, place), similarity, patch
+
+    def _hidden_place(
+        self, common_xy: Float[np.ndarray, "n 2"], visible: Bool[np.ndarray, "n"], shift: Float[np.ndarray, "n 2"]
+    ) -> Float[np.ndarray, "n 2"]:
+        """Return where hidden points are kept: with their object; newly hidden ones are first put back."""
+        hidden = common_xy.copy()
+        for index in np.flatnonzero(self._visible & ~visible):
+            since = shift[index].copy()
+            best, best_similarity = common_xy[index], -1.0
+            for past in reversed(self._past):
+                # An older place wins unless it was clearly worse: the occluder's edge bends the last few.
+                if past.similarity[index] >= best_similarity - _RIVAL_MARGIN:
+                    best, best_similarity = past.xy_px[index] + since, past.similarity[index]
+                since += past.shift_px[index]
+            hidden[index] = best
+        return hidden
+
+    def _adapt(self, patch: PatchTemplates, similarity: Float[np.ndarray, "n"]) -> None:
+        weight = np.where(similarity >= _ADAPT_ABOVE, self._config.adaptation, 0.0)
+        self._adapted_patch = self._adapted_patch.blended(patch, weight)
+
+    def _remember(self, similarity: Float[np.ndarray, "n"], shift: Float[np.ndarray, "n 2"]) -> None:
+        self._past.append(_Past(self._xy.copy(), similarity, shift))
+
+
+def _inside(xy_px: Float[np.ndarray, "n 2"], frame: CameraFrame) -> Bool[np.ndarray, "n"]:
+    inside: np.ndarray = np.all((xy_px >= -0.5) & (xy_px < np.array([frame.width_px, frame.height_px]) - 0.5), axis=1)
+    return inside
+
+
+def _gray(frame: CameraFrame) -> UInt8[np.ndarray, "height width"]:
+    gray: np.ndarray = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
+    return gray
+
+
+def _rows(patches: PatchTemplates, rows: slice) -> PatchTemplates:
+    return PatchTemplates(patches.structure[rows], patches.chromaticity[rows], patches.lightness[rows])
+
+
+def _contiguous(xy_px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 1 2"]:
+    """Return a fresh array in OpenCV's layout; it writes the result over its initial guess."""
+    fresh: np.ndarray = np.array(xy_px[:, None], dtype=np.float32, order="C")
+    return fresh
