@@ -1,0 +1,101 @@
+"""What each robot model may do: the maker's limits, one table per model, never mixed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+SevenJoints = tuple[float, float, float, float, float, float, float]
+"""One value per joint, 1 to 7."""
+
+
+class RobotModel(Enum):
+    """The robots that can be driven. A Panda is also called Franka Emika Robot (FER)."""
+
+    PANDA = "panda"
+    FR3 = "fr3"
+
+
+@dataclass(frozen=True)
+class RobotLimits:
+    """Limits beyond which the robot itself aborts a motion.
+
+    Attributes:
+        model: Which robot.
+        joint_position_min_rad: Lower ends of the joints' ranges.
+        joint_position_max_rad: Upper ends.
+        joint_velocity_rad_s: Largest speeds. An FR3 lowers them further near the ends of the ranges.
+        joint_acceleration_rad_s2: Largest accelerations.
+        joint_jerk_rad_s3: Largest jerks.
+        joint_torque_nm: Largest torques.
+        joint_torque_rate_nm_s: Largest change of a joint's torque.
+        translation_velocity_m_s: Largest speed of the tool centre point.
+        translation_acceleration_m_s2: Its largest acceleration.
+        translation_jerk_m_s3: Its largest jerk.
+        rotation_velocity_rad_s: Largest angular speed of the tool.
+        rotation_acceleration_rad_s2: Its largest angular acceleration.
+        rotation_jerk_rad_s3: Its largest angular jerk.
+    """
+
+    model: RobotModel
+    joint_position_min_rad: SevenJoints
+    joint_position_max_rad: SevenJoints
+    joint_velocity_rad_s: SevenJoints
+    joint_acceleration_rad_s2: SevenJoints
+    joint_jerk_rad_s3: SevenJoints
+    joint_torque_nm: SevenJoints
+    joint_torque_rate_nm_s: float
+    translation_velocity_m_s: float
+    translation_acceleration_m_s2: float
+    translation_jerk_m_s3: float
+    rotation_velocity_rad_s: float
+    rotation_acceleration_rad_s2: float
+    rotation_jerk_rad_s3: float
+
+
+PANDA = RobotLimits(
+    model=RobotModel.PANDA,
+    joint_position_min_rad=(-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973),
+    joint_position_max_rad=(2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973),
+    joint_velocity_rad_s=(2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61),
+    joint_acceleration_rad_s2=(15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0),
+    joint_jerk_rad_s3=(7500.0, 3750.0, 5000.0, 6250.0, 7500.0, 10000.0, 10000.0),
+    joint_torque_nm=(87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0),
+    joint_torque_rate_nm_s=1000.0,
+    translation_velocity_m_s=1.7,
+    translation_acceleration_m_s2=13.0,
+    translation_jerk_m_s3=6500.0,
+    rotation_velocity_rad_s=2.5,
+    rotation_acceleration_rad_s2=25.0,
+    rotation_jerk_rad_s3=12500.0,
+)
+"""Franka Emika Panda. Source: Franka Control Interface documentation, "Robot and interface specifications",
+section "Limits for Panda" (later "Limits for Franka Emika Robot (FER)")."""
+
+FR3 = RobotLimits(
+    model=RobotModel.FR3,
+    joint_position_min_rad=(-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159),
+    joint_position_max_rad=(2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159),
+    joint_velocity_rad_s=(2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26),
+    joint_acceleration_rad_s2=(10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0),
+    joint_jerk_rad_s3=(5000.0, 5000.0, 5000.0, 5000.0, 5000.0, 5000.0, 5000.0),
+    joint_torque_nm=(87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0),
+    joint_torque_rate_nm_s=1000.0,
+    translation_velocity_m_s=3.0,
+    translation_acceleration_m_s2=9.0,
+    translation_jerk_m_s3=4500.0,
+    rotation_velocity_rad_s=2.5,
+    rotation_acceleration_rad_s2=17.0,
+    rotation_jerk_rad_s3=8500.0,
+)
+"""Franka Research 3. Source: Franka Control Interface documentation, "Robot and interface specifications", section
+"Limits for Franka Research 3 (FR3)" (https://frankarobotics.github.io/docs/robot_specifications.html; the tables
+`control-parameters-joint-fr3.csv` and Cartesian-space limits). Of the two published editions of the joint ranges the
+narrower, earlier one is kept."""
+
+_TABLES = {limits.model: limits for limits in (PANDA, FR3)}
+
+
+def limits_for(model: RobotModel) -> RobotLimits:
+    """Return the table of one robot model."""
+    return _TABLES[model]

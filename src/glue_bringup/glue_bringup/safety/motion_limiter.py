@@ -1,0 +1,235 @@
+"""A commanded pose that keeps its limits whatever the target does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import ruckig
+from jaxtyping import Float
+
+from glue_bringup.safety.config import MotionLimits, WorkspaceBox
+from glue_perception.geometry import (
+    make_transform,
+    matrix_from_rotation_6d,
+    matrix_from_rotation_vector,
+    rotation_6d_from_matrix,
+    rotation_vector,
+)
+
+ROTATION_MARGIN = 0.95
+"""Share of the rotation bounds that is used: the rest covers the curvature of rotations within one tick."""
+
+VELOCITY_MARGIN = 0.99
+"""Share of an axis' speed that a target may have, so that something is left to catch up with it."""
+
+MAX_STEP_S = 0.05
+"""After a longer pause the motion goes on from where it was instead of leaping ahead."""
+
+BOX_TOLERANCE_M = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class AxisState:
+    """Three independent axes at one instant: position [m or rad], velocity [/s], acceleration [/s^2]."""
+
+    position: Float[np.ndarray, "3"]
+    velocity: Float[np.ndarray, "3"]
+    acceleration: Float[np.ndarray, "3"]
+
+
+class AxisTriple:
+    """Time-optimal motion of three independent axes within velocity, acceleration and jerk, by Ruckig.
+
+    Args:
+        velocity: Bound of the Euclidean norm; each axis gets it divided by sqrt(3).
+        acceleration: The same for the acceleration.
+        jerk: The same for the jerk.
+    """
+
+    def __init__(self, velocity: float, acceleration: float, jerk: float) -> None:
+        self.axis_velocity = velocity / math.sqrt(3.0)
+        self._otg = ruckig.Ruckig(3)
+        self._trajectory = ruckig.Trajectory(3)
+        self._chase = self._make_input(acceleration, jerk, ruckig.ControlInterface.Position)
+        self._chase.target_position = [0.0, 0.0, 0.0]
+        self._brake = self._make_input(acceleration, jerk, ruckig.ControlInterface.Velocity)
+
+    @staticmethod
+    def _make_input(
+        acceleration: float, jerk: float, interface: ruckig.ControlInterface
+    ) -> ruckig.InputParameter:
+        values = ruckig.InputParameter(3)
+        values.control_interface = interface
+        # Each axis on its own: none waits for a slower one, and each can be checked against the box alone.
+        values.synchronization = ruckig.Synchronization.No
+        values.max_acceleration = [acceleration / math.sqrt(3.0)] * 3
+        values.max_jerk = [jerk / math.sqrt(3.0)] * 3
+        return values
+
+    def chase(
+        self,
+        state: AxisState,
+        target: Float[np.ndarray, "3"],
+        target_velocity: Float[np.ndarray, "3"],
+        dt_s: float,
+    ) -> AxisState:
+        """Return the state `dt_s` later on the fastest way to meet a target in uniform motion.
+
+        The meeting is planned in the target's own moving frame, where it stands still and the speed bounds are
+        shifted by its velocity; so a target within the limits is met without lag, and never passed through.
+
+        Args:
+            state: Now.
+            target: Where the target will be after `dt_s`.
+            target_velocity: Its velocity.
+            dt_s: Time step.
+        """
+        bound = VELOCITY_MARGIN * self.axis_velocity
+        drift = np.clip(target_velocity, -bound, bound)
+        start = target - drift * dt_s
+        values = self._chase
+        values.current_position = state.position - start
+        values.current_velocity = state.velocity - drift
+        values.current_acceleration = state.acceleration
+        values.max_velocity = self.axis_velocity - drift
+        values.min_velocity = -self.axis_velocity - drift
+        try:
+            self._otg.calculate(values, self._trajectory)
+        except ruckig.RuckigError:
+            # No plan is found once in a great many cases on the border of the limits; braking is always possible.
+            return self.brake(state, dt_s)
+        position, velocity, acceleration = self._trajectory.at_time(dt_s)
+        return AxisState(
+            np.array(position) + target, np.array(velocity) + drift, np.array(acceleration, dtype=np.float64)
+        )
+
+    def brake(self, state: AxisState, dt_s: float) -> AxisState:
+        """Return the state `dt_s` later on the fastest way to rest."""
+        self._plan_brake(state)
+        position, velocity, acceleration = self._trajectory.at_time(dt_s)
+        return AxisState(np.array(position), np.array(velocity), np.array(acceleration))
+
+    def braking_reach(self, state: AxisState) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
+        """Return the lowest and highest position of each axis on the fastest way to rest."""
+        self._plan_brake(state)
+        extrema = self._trajectory.position_extrema
+        return np.array([e.min for e in extrema]), np.array([e.max for e in extrema])
+
+    def _plan_brake(self, state: AxisState) -> None:
+        values = self._brake
+        values.current_position = state.position
+        values.current_velocity = state.velocity
+        values.current_acceleration = state.acceleration
+        values.target_velocity = [0.0, 0.0, 0.0]
+        self._otg.calculate(values, self._trajectory)
+
+
+class MotionLimiter:
+    """The commanded pose: follows a moving target and keeps its bounds by construction.
+
+    Translation: three axes of the base frame, each with the bound divided by sqrt(3), so that the norm keeps the bound
+    in every direction. The box is kept too: a step is taken only if the arm can still stop inside it, otherwise that
+    axis brakes. (A start outside the box may only approach it.)
+
+    Rotation: the same for the rotation vector, in the base frame, from the orientation of the last tick to the next.
+    Each tick starts a new chart at the current orientation, where the rotation vector's first two derivatives are the
+    angular velocity and acceleration; within one tick they differ by less than `ROTATION_MARGIN` leaves.
+
+    No thread and no clock of its own; the caller passes the time step.
+
+    Args:
+        limits: Bounds of the motion.
+        box: Where the tool centre point may be commanded to.
+    """
+
+    def __init__(self, limits: MotionLimits, box: WorkspaceBox) -> None:
+        self._translation = AxisTriple(
+            limits.translation_velocity_m_s,
+            limits.translation_acceleration_m_s2,
+            limits.translation_jerk_m_s3,
+        )
+        self._rotation = AxisTriple(
+            ROTATION_MARGIN * limits.rotation_velocity_rad_s,
+            ROTATION_MARGIN * limits.rotation_acceleration_rad_s2,
+            ROTATION_MARGIN * limits.rotation_jerk_rad_s3,
+        )
+        self._low_m, self._high_m = np.array(box.min_m), np.array(box.max_m)
+        self.reset(np.eye(4))
+
+    def reset(self, T_base_ee: Float[np.ndarray, "4 4"]) -> None:
+        """Be at rest at a pose."""
+        zero = np.zeros(3)
+        self._linear = AxisState(np.array(T_base_ee[:3, 3]), zero, zero)
+        self._angular = AxisState(zero, zero, zero)
+        self._R_base_ee = matrix_from_rotation_6d(rotation_6d_from_matrix(T_base_ee[:3, :3]))
+
+    @property
+    def pose(self) -> Float[np.ndarray, "4 4"]:
+        """The commanded pose T_base_ee."""
+        return make_transform(self._R_base_ee, self._linear.position)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the commanded pose stands still (below 0.1 mm/s and 0.1 mrad/s)."""
+        return all(
+            np.abs(s.velocity).max() < 1e-4 and np.abs(s.acceleration).max() < 1e-2
+            for s in (self._linear, self._angular)
+        )
+
+    def follow(
+        self,
+        T_base_target: Float[np.ndarray, "4 4"],
+        linear_velocity_m_s: Float[np.ndarray, "3"],
+        angular_velocity_rad_s: Float[np.ndarray, "3"],
+        dt_s: float,
+    ) -> Float[np.ndarray, "4 4"]:
+        """Advance by `dt_s` towards a moving target and return the commanded pose.
+
+        Args:
+            T_base_target: Where the target is at the end of this step.
+            linear_velocity_m_s: Its velocity, base frame.
+            angular_velocity_rad_s: Its angular velocity, base frame.
+            dt_s: Time since the last call; more than `MAX_STEP_S` counts as that.
+        """
+        dt_s = min(max(dt_s, 0.0), MAX_STEP_S)
+        if dt_s == 0.0:
+            return self.pose
+        wanted = self._translation.chase(self._linear, T_base_target[:3, 3], linear_velocity_m_s, dt_s)
+        self._linear = self._kept_in_box(wanted, dt_s)
+        turn = rotation_vector(T_base_target[:3, :3] @ self._R_base_ee.T)
+        self._turn_to(self._rotation.chase(self._angular, turn, angular_velocity_rad_s, dt_s))
+        return self.pose
+
+    def brake(self, dt_s: float) -> Float[np.ndarray, "4 4"]:
+        """Advance by `dt_s` on the fastest way to rest and return the commanded pose."""
+        dt_s = min(max(dt_s, 0.0), MAX_STEP_S)
+        if dt_s > 0.0:
+            self._linear = self._translation.brake(self._linear, dt_s)
+            self._turn_to(self._rotation.brake(self._angular, dt_s))
+        return self.pose
+
+    def _kept_in_box(self, wanted: AxisState, dt_s: float) -> AxisState:
+        low, high = self._translation.braking_reach(wanted)
+        lower = np.minimum(self._low_m, self._linear.position) - BOX_TOLERANCE_M
+        upper = np.maximum(self._high_m, self._linear.position) + BOX_TOLERANCE_M
+        leaves = (low < lower) | (high > upper)
+        if not leaves.any():
+            return wanted
+        braked = self._translation.brake(self._linear, dt_s)
+        return AxisState(
+            np.where(leaves, braked.position, wanted.position),
+            np.where(leaves, braked.velocity, wanted.velocity),
+            np.where(leaves, braked.acceleration, wanted.acceleration),
+        )
+
+    def _turn_to(self, moved: AxisState) -> None:
+        """Take over the orientation and re-express its derivatives in the chart around it."""
+        turn, rate, change = moved.position, moved.velocity, moved.acceleration
+        rotated = matrix_from_rotation_vector(turn) @ self._R_base_ee
+        self._R_base_ee = matrix_from_rotation_6d(rotation_6d_from_matrix(rotated))
+        # The left Jacobian of SO(3) to second order; the turn of one tick is at most some hundredths of a radian.
+        velocity = rate + np.cross(turn, rate) / 2.0
+        acceleration = change + np.cross(turn, change) / 2.0
+        self._angular = AxisState(np.zeros(3), velocity, acceleration)
