@@ -8,6 +8,7 @@ from glue_bringup.arm.base import ArmDriver
 from glue_bringup.gripper.base import Gripper
 from glue_bringup.recording.episode_recorder import EpisodeRecorder
 from glue_bringup.safety.supervisor import SafetySupervisor, SupervisorMode
+from glue_bringup.safety.watchdogs import Reason
 from glue_perception.types import RobotState
 
 
@@ -39,7 +40,7 @@ class ControlStep:
         if self._recorder is not None:
             self._recorder.target(now_ns, command.T_base_ee)
         for event in self._supervisor.drain_events():
-            if event.mode is not SupervisorMode.ACTIVE:
+            if event.mode is SupervisorMode.HOLD_RAMP and event.reason != Reason.WAITING:
                 self.holds[event.reason] += 1
             if self._recorder is not None:
                 self._recorder.safety_event(event.stamp_ns, event.mode.value, event.reason)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from glue_perception.bags.reader import BagReader
 from glue_perception.geometry import project_points
-from glue_perception.overlay import draw_episode_frame
+from glue_perception.overlay import draw_path, draw_tracking
 from glue_perception.timing import NS_PER_S
 from glue_perception.types import ActionChunk, CameraFrame, KeyPatches
 from glue_perception.video import VideoWriter
@@ -30,7 +30,7 @@ class EpisodeVideo:
 
     def __init__(self, path: Path, metadata: Mapping[str, str], rate_hz: float) -> None:
         self._writer = VideoWriter(path, rate_hz)
-        self._caption = f"{metadata.get('task', '')}  {', '.join(json.loads(metadata.get('queries', '[]')))}"
+        self._queries: list[str] = json.loads(metadata.get("queries", "[]"))
         extrinsics = metadata.get("T_base_camera")
         self._T_base_camera = np.array(json.loads(extrinsics)) if extrinsics else None
         self._chunk: ActionChunk | None = None
@@ -43,8 +43,9 @@ class EpisodeVideo:
         if self._first_ns is None:
             self._first_ns = frame.stamp_ns
         seconds = (frame.stamp_ns - self._first_ns) / NS_PER_S
-        status = f"{self._caption}  {seconds:4.1f} s  tracked {100 * patches.tracked_share:3.0f} %"
-        self._writer.write(draw_episode_frame(frame.rgb, patches, self._future_px(frame), status))
+        image = draw_tracking(frame, patches, self._queries, [f"{seconds:4.1f} s"])
+        future_px = self._future_px(frame)
+        self._writer.write(image if future_px is None else draw_path(image, future_px))
 
     def close(self) -> None:
         """Finish the file."""

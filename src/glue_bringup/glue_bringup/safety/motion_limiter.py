@@ -108,18 +108,20 @@ class AxisTriple:
     def brake(self, state: AxisState, dt_s: float) -> AxisState:
         """Return the state `dt_s` later on the fastest way to rest."""
         self._plan_brake(state)
-        position, velocity, acceleration = self._trajectory.at_time(dt_s)
-        return AxisState(np.array(position), np.array(velocity), np.array(acceleration))
+        way, velocity, acceleration = self._trajectory.at_time(dt_s)
+        return AxisState(state.position + np.array(way), np.array(velocity), np.array(acceleration))
 
     def braking_reach(self, state: AxisState) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
         """Return the lowest and highest position of each axis on the fastest way to rest."""
         self._plan_brake(state)
         extrema = self._trajectory.position_extrema
-        return np.array([e.min for e in extrema]), np.array([e.max for e in extrema])
+        low, high = np.array([e.min for e in extrema]), np.array([e.max for e in extrema])
+        return state.position + low, state.position + high
 
     def _plan_brake(self, state: AxisState) -> None:
+        # From zero, as Ruckig counts zero among the extrema of a velocity plan wherever it starts.
         values = self._brake
-        values.current_position = state.position
+        values.current_position = [0.0, 0.0, 0.0]
         values.current_velocity = state.velocity
         values.current_acceleration = state.acceleration
         values.target_velocity = [0.0, 0.0, 0.0]
