@@ -1,0 +1,58 @@
+"""The diffusion process around the U-Net: noise for training, DDIM for sampling, both by diffusers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from jaxtyping import Float, Int
+from torch import Tensor
+
+NoiseModel = Callable[[Tensor, Tensor], Tensor]
+"""(noisy [b h a], step [b]) -> predicted noise [b h a]."""
+
+
+class DdimSampler:
+    """Squared-cosine schedule, epsilon prediction, deterministic DDIM (Song et al. 2021).
+
+    The schedule, 100 training steps and clipping to [-1, 1] are Diffusion Policy's real-robot settings; the paper
+    names DDIM only (III-C).
+
+    Args:
+        num_train_timesteps: Steps of the diffusion process.
+    """
+
+    def __init__(self, num_train_timesteps: int) -> None:
+        self.num_train_timesteps = num_train_timesteps
+        self._scheduler = DDIMScheduler(
+            num_train_timesteps=num_train_timesteps,
+            beta_schedule="squaredcos_cap_v2",
+            prediction_type="epsilon",
+            clip_sample=True,
+            set_alpha_to_one=True,
+            steps_offset=0,
+        )
+
+    def add_noise(
+        self, clean: Float[Tensor, "b h a"], noise: Float[Tensor, "b h a"], step: Int[Tensor, "b"]
+    ) -> Float[Tensor, "b h a"]:
+        """Return the chunk at diffusion step `step`."""
+        noisy: Tensor = self._scheduler.add_noise(clean, noise, step)
+        return noisy
+
+    def sample(
+        self,
+        model: NoiseModel,
+        shape: tuple[int, int, int],
+        num_inference_steps: int,
+        generator: torch.Generator,
+        device: torch.device,
+    ) -> Float[Tensor, "b h a"]:
+        """Return chunks in [-1, 1] from noise drawn with `generator`."""
+        self._scheduler.set_timesteps(num_inference_steps)
+        x = torch.randn(shape, generator=generator, device=generator.device).to(device)
+        for timestep in self._scheduler.timesteps:
+            step = torch.full((shape[0],), int(timestep), device=device)
+            x = self._scheduler.step(model(x, step), int(timestep), x, eta=0.0).prev_sample
+        return x

@@ -1,0 +1,75 @@
+"""Run time: one observation in, one stamped action chunk out."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+
+from glue_perception.geometry import matrix_from_rotation_6d, rotation_6d_from_matrix
+from glue_perception.timing import LatencyRecorder
+from glue_perception.types import ActionChunk, Observation
+from glue_policy.data.image import policy_image, relative_xy
+from glue_policy.policies.glue.modeling_glue import GluePolicy
+
+
+class PolicyRunner:
+    """Runs a policy on observations.
+
+    The noise is seeded by (seed, capture stamp), so a chunk is a function of its observation alone: a replay gives the
+    same bits in any order. One thread.
+
+    Args:
+        policy: In evaluation mode.
+        seed: Of the noise.
+        dt_s: Time between actions.
+        num_inference_steps: DDIM steps; None for the policy's own.
+        torch_threads: Threads of the network, set for the whole process.
+        latencies: Gets the durations of `encode` and `sample`.
+    """
+
+    def __init__(
+        self,
+        policy: GluePolicy,
+        seed: int,
+        dt_s: float = 0.1,
+        num_inference_steps: int | None = None,
+        torch_threads: int = 1,
+        latencies: LatencyRecorder | None = None,
+    ) -> None:
+        torch.set_num_threads(torch_threads)
+        self._policy = policy.eval()
+        self._seed = seed
+        self._dt_s = dt_s
+        self._steps = num_inference_steps or policy.config.num_inference_steps
+        self.latencies = latencies if latencies is not None else LatencyRecorder()
+
+    @torch.inference_mode()
+    def infer(self, observation: Observation) -> ActionChunk:
+        """Return the chunk for an observation, stamped with its capture."""
+        frame, patches = observation.frame, observation.key_patches
+        with self.latencies.measure("encode"):
+            image = policy_image(frame, self._policy.config.image_size_px)
+            condition = self._policy.encode(
+                torch.from_numpy(image.transpose(2, 0, 1).copy())[None],
+                torch.from_numpy(patches.row_col.copy())[None],
+                torch.from_numpy(relative_xy(patches, frame))[None],
+                torch.from_numpy(patches.visible.copy())[None],
+                torch.from_numpy(observation.robot_state.joint_position_rad.astype(np.float32))[None],
+            ).condition
+        with self.latencies.measure("sample"):
+            generator = torch.Generator().manual_seed(_noise_seed(self._seed, observation.stamp_ns))
+            action = self._policy.sample(condition, self._steps, generator)[0].numpy().astype(np.float64)
+        return ActionChunk(
+            stamp_ns=observation.stamp_ns,
+            dt_s=self._dt_s,
+            position_m=action[:, :3],
+            rotation_6d=rotation_6d_from_matrix(matrix_from_rotation_6d(action[:, 3:9])),
+            gripper_width_m=action[:, 9],
+        )
+
+
+def _noise_seed(seed: int, stamp_ns: int) -> int:
+    digest = hashlib.sha256(f"{seed}:{stamp_ns}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")
