@@ -64,7 +64,7 @@ class ProtocolTwin:
         require_rendering()
         self._shared = SharedFrames.create(self.camera_config.width_px, self.camera_config.height_px)
         from_server, to_renderer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._processes: list[TwinProcess] = []
+        self.processes: list[TwinProcess] = []
         try:
             for module, states in (("protocol_server", from_server), ("protocol_renderer", to_renderer)):
                 settings = {
@@ -75,8 +75,8 @@ class ProtocolTwin:
                     "states_fd": states.fileno(),
                 }
                 fds = [self._shared.fd, states.fileno()]
-                self._processes.append(TwinProcess(f"glue_bringup.sim.{module}", settings, fds))
-            answers = [process.wait_ready() for process in self._processes]
+                self.processes.append(TwinProcess(f"glue_bringup.sim.{module}", settings, fds))
+            answers = [process.wait_ready() for process in self.processes]
         except BaseException:
             self.close()
             raise
@@ -84,7 +84,7 @@ class ProtocolTwin:
             from_server.close()
             to_renderer.close()
         self.robot_ip: str = answers[0]["robot_ip"]
-        self.camera = TwinCamera(self, self._shared, self._processes[1])
+        self.camera = TwinCamera(self, self._shared, self.processes[1])
 
     def status(self) -> TwinStatus:
         """Return how the simulation fares.
@@ -108,9 +108,9 @@ class ProtocolTwin:
         Raises:
             HardwareError: one has ended, or the twin is closed.
         """
-        if not self._processes:
+        if not self.processes:
             raise HardwareError("the simulation twin is closed")
-        for process in self._processes:
+        for process in self.processes:
             if not process.alive:
                 raise HardwareError(
                     f"the simulation process {process.module} has ended{process.last_words()}"
@@ -128,11 +128,11 @@ class ProtocolTwin:
 
     def close(self) -> None:
         """End both processes, within two seconds. Safe to call twice."""
-        for process in self._processes:
+        for process in self.processes:
             process.hang_up()
-        for process in self._processes:
+        for process in self.processes:
             process.stop()
-        self._processes = []
+        self.processes = []
         self._shared.close()
 
     def __enter__(self) -> ProtocolTwin:
@@ -158,10 +158,10 @@ class TwinCamera:
         """
         deadline = time.monotonic() + timeout_s
         while not self._closed:
+            self._twin.check()
             if self._shared.latest > self._last:
                 self._last, stamp_ns, rgb = self._shared.read()
                 return CameraFrame(stamp_ns, FRAME_ID, rgb, self._twin.intrinsics)
-            self._twin.check()
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 raise HardwareError(f"the simulated camera gave no frame within {timeout_s:g} s")

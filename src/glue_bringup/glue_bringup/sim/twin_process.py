@@ -87,6 +87,11 @@ class TwinProcess:
         return message
 
     @property
+    def pid(self) -> int:
+        """Process number."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """Whether the process still runs."""
         return self._process.poll() is None
