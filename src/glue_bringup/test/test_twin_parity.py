@@ -1,6 +1,7 @@
 """One sequence of targets, the synchronous twin's impedance law on one side, franky's tracker on the other."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +36,17 @@ def expert_targets(twin: SyncTwin) -> list[np.ndarray]:
     return targets
 
 
+def addresses(pid: int) -> set[str]:
+    """Return the first number of every address that a process has a UDP or TCP socket bound to."""
+    inodes = {str(f.readlink()).removeprefix("socket:[")[:-1] for f in Path(f"/proc/{pid}/fd").iterdir()}
+    rows = [
+        line.split()
+        for table in ("udp", "tcp")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
+    return {str(int(row[1][6:8], 16)) for row in rows if row[9] in inodes}
+
+
 @pytest.mark.render
 def test_both_twins_end_in_the_same_place() -> None:
     franky = pytest.importorskip("franky")
@@ -65,6 +77,7 @@ def test_both_twins_end_in_the_same_place() -> None:
             pose = robot.current_pose.end_effector_pose.matrix
             joints = np.array(robot.current_joint_positions)
             assert closing.wait(2.0)
+            assert addresses(twin.processes[0].pid) == {"127"}
         status = twin.status()
     assert status.success
     assert np.linalg.norm(pose[:3, 3] - end_of_sync.T_base_ee[:3, 3]) < 0.005
