@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from glue_bringup.arm.impedance_gains import PANDA_HOME_RAD
 from glue_bringup.sim.experts import get_expert
-from glue_bringup.sim.start_state import HOME_RAD, JOINT_SPREAD_RAD, sample_start
+from glue_bringup.sim.start_state import JOINT_SPREAD_RAD, sample_start
 from glue_bringup.sim.tasks import TASK_NAMES, get_task
 from glue_bringup.sim.tasks.push_button import AREA_X_M, AREA_Y_M
 from glue_perception.errors import ConfigError
@@ -44,5 +45,5 @@ def test_the_area_is_used_to_its_corners() -> None:
 @given(seed=st.integers(0, 2**31))
 def test_the_start_is_near_home_with_the_gripper_open(seed) -> None:
     start = sample_start(seed)
-    assert np.abs(start.joint_position_rad - HOME_RAD).max() <= JOINT_SPREAD_RAD
+    assert np.abs(start.joint_position_rad - PANDA_HOME_RAD).max() <= JOINT_SPREAD_RAD
     assert start.gripper_width_m > 0.02
