@@ -118,6 +118,20 @@ def test_nothing_is_left_when_the_owner_is_killed() -> None:
     assert not any(running(pid) for pid in pids)
 
 
+@pytest.mark.render
+def test_twins_one_after_the_other_leave_no_files_open() -> None:
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    counts = []
+    for seed in range(2):
+        with ProtocolTwin("push_button", seed, SMALL) as twin:
+            twin.camera.read(2.0)
+        del twin
+        counts.append(open_files())
+    assert counts[0] == counts[1]
+
+
 def test_an_unknown_task_starts_nothing() -> None:
     with pytest.raises(ConfigError, match="push_button"):
         ProtocolTwin("push_buttom", seed=0)

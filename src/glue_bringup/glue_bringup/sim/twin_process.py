@@ -98,8 +98,11 @@ class TwinProcess:
 
     def last_words(self) -> str:
         """Return the last line that the child wrote to stderr, to end a message with; empty if none."""
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        try:
+            self._errors.seek(0)
+            lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        except ValueError:  # stopped meanwhile by another thread
+            return ""
         return f": {lines[-1]}" if lines else ""
 
     def hang_up(self) -> None:
