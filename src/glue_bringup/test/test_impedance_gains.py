@@ -1,4 +1,5 @@
 import pytest
+
 from glue_bringup.arm.impedance_gains import ImpedanceGains
 from glue_perception.config import from_mapping, to_mapping
 from glue_perception.errors import ConfigError

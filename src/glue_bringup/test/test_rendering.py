@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+
 from glue_bringup.sim import rendering
 from glue_perception.errors import RenderingError
 
@@ -51,5 +52,7 @@ def test_the_robot_modules_import_without_a_simulator() -> None:
         "try: glue_bringup.sim.sync_twin.SyncTwin('push_button', 0)\n"
         "except MissingDependencyError as error: assert 'pip install' in str(error); sys.exit(7)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
     assert done.returncode == 7
