@@ -36,9 +36,9 @@ class CameraConfig:
     width_px: int = 640
     height_px: int = 480
     rate_hz: float = 30.0
-    vertical_fov_deg: float = 44.0
-    position_m: tuple[float, float, float] = (1.22, 0.98, 0.80)
-    look_at_m: tuple[float, float, float] = (0.33, -0.04, 0.27)
+    vertical_fov_deg: float = 43.0
+    position_m: tuple[float, float, float] = (1.16, 0.93, 0.78)
+    look_at_m: tuple[float, float, float] = (0.34, -0.03, 0.285)
 
     def __post_init__(self) -> None:
         if not (8 <= self.width_px <= 4096 and 8 <= self.height_px <= 4096):

@@ -10,6 +10,7 @@ import json
 import socket
 import sys
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,18 @@ def main(settings: dict[str, Any]) -> None:
         server.cleanup()
 
 
-def _start(task_name: str, seed: int, camera: CameraConfig) -> tuple[Any, Any, Any]:
-    from franky_sim import SimulationServer
+class _LoopbackSocket(socket.socket):
+    """Binds to loopback where franky-sim asks for every interface: a simulation is not for the network."""
 
+    def bind(self, address: Any) -> None:
+        host, port = address
+        super().bind(("127.0.0.1" if host == "0.0.0.0" else host, port))  # noqa: S104
+
+
+def _start(task_name: str, seed: int, camera: CameraConfig) -> tuple[Any, Any, Any]:
+    from franky_sim import SimulationServer, franka_server
+
+    franka_server.socket = SimpleNamespace(**{**vars(socket), "socket": _LoopbackSocket})
     task = get_task(task_name)
     simulator = build_scene(task, camera, sample_start(seed))
     simulator.init()

@@ -64,7 +64,7 @@ class ProtocolTwin:
         require_rendering()
         self._shared = SharedFrames.create(self.camera_config.width_px, self.camera_config.height_px)
         from_server, to_renderer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._processes: list[TwinProcess] = []
+        self.processes: list[TwinProcess] = []
         try:
             for module, states in (("protocol_server", from_server), ("protocol_renderer", to_renderer)):
                 settings = {
@@ -75,8 +75,8 @@ class ProtocolTwin:
                     "states_fd": states.fileno(),
                 }
                 fds = [self._shared.fd, states.fileno()]
-                self._processes.append(TwinProcess(f"glue_bringup.sim.{module}", settings, fds))
-            answers = [process.wait_ready() for process in self._processes]
+                self.processes.append(TwinProcess(f"glue_bringup.sim.{module}", settings, fds))
+            answers = [process.wait_ready() for process in self.processes]
         except BaseException:
             self.close()
             raise
@@ -84,15 +84,15 @@ class ProtocolTwin:
             from_server.close()
             to_renderer.close()
         self.robot_ip: str = answers[0]["robot_ip"]
-        self.camera = TwinCamera(self, self._shared, self._processes[1])
+        self.camera = TwinCamera(self._shared, self.processes, self.intrinsics)
 
     def status(self) -> TwinStatus:
         """Return how the simulation fares.
 
         Raises:
-            HardwareError: one of the processes has ended.
+            HardwareError: one of the processes has ended, or the twin is closed.
         """
-        self.check()
+        _check_running(self.processes)
         counters = self._shared.counters
         return TwinStatus(
             sim_time_ns=int(counters[SIM_TIME_NS]),
@@ -101,20 +101,6 @@ class ProtocolTwin:
             lost_ns=int(counters[LOST_NS]),
             frames=self._shared.latest,
         )
-
-    def check(self) -> None:
-        """Raise unless both processes run.
-
-        Raises:
-            HardwareError: one has ended, or the twin is closed.
-        """
-        if not self._processes:
-            raise HardwareError("the simulation twin is closed")
-        for process in self._processes:
-            if not process.alive:
-                raise HardwareError(
-                    f"the simulation process {process.module} has ended{process.last_words()}"
-                )
 
     @property
     def intrinsics(self) -> Float[np.ndarray, "3 3"]:
@@ -128,11 +114,11 @@ class ProtocolTwin:
 
     def close(self) -> None:
         """End both processes, within two seconds. Safe to call twice."""
-        for process in self._processes:
+        for process in self.processes:
             process.hang_up()
-        for process in self._processes:
+        for process in self.processes:
             process.stop()
-        self._processes = []
+        self.processes.clear()
         self._shared.close()
 
     def __enter__(self) -> ProtocolTwin:
@@ -145,8 +131,12 @@ class ProtocolTwin:
 class TwinCamera:
     """The twin's camera; a frame's stamp is the wall clock when the robot stood as it shows."""
 
-    def __init__(self, twin: ProtocolTwin, shared: SharedFrames, renderer: TwinProcess) -> None:
-        self._twin, self._shared, self._renderer = twin, shared, renderer
+    def __init__(
+        self, shared: SharedFrames, processes: list[TwinProcess], intrinsics: Float[np.ndarray, "3 3"]
+    ) -> None:
+        # The twin's own list, which it empties when closed; a reference to the twin would be a cycle that keeps
+        # the frames' memory until a garbage collection.
+        self._shared, self._processes, self._intrinsics = shared, processes, intrinsics
         self._last = 0
         self._closed = False
 
@@ -158,10 +148,10 @@ class TwinCamera:
         """
         deadline = time.monotonic() + timeout_s
         while not self._closed:
+            _check_running(self._processes)
             if self._shared.latest > self._last:
                 self._last, stamp_ns, rgb = self._shared.read()
-                return CameraFrame(stamp_ns, FRAME_ID, rgb, self._twin.intrinsics)
-            self._twin.check()
+                return CameraFrame(stamp_ns, FRAME_ID, rgb, self._intrinsics)
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 raise HardwareError(f"the simulated camera gave no frame within {timeout_s:g} s")
@@ -174,10 +164,18 @@ class TwinCamera:
 
     def _wait(self, timeout_s: float) -> None:
         """Sleep until the renderer signals a frame, or for a while."""
-        link = self._renderer.socket
         try:
+            link = self._processes[-1].socket
             readable, _, _ = select.select([link], [], [], min(timeout_s, 0.2))
             if readable:
                 link.recv(16)
-        except (OSError, ValueError):  # closed meanwhile by another thread
+        except (OSError, ValueError, IndexError):  # closed meanwhile by another thread
             return
+
+
+def _check_running(processes: list[TwinProcess]) -> None:
+    if not processes:
+        raise HardwareError("the simulation twin is closed")
+    for process in processes:
+        if not process.alive:
+            raise HardwareError(f"the simulation process {process.module} has ended{process.last_words()}")

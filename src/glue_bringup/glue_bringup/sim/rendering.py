@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import numpy as np
@@ -85,10 +86,11 @@ class OffscreenRenderer:
         self._mujoco = mujoco
         self._model = model
         try:
-            self._gl = importlib.import_module(f"mujoco.{backend}").GLContext(width_px, height_px)
+            gl = importlib.import_module(f"mujoco.{backend}").GLContext(width_px, height_px)
         except Exception as error:
             raise RenderingError(f"cannot create a {backend} context: {error}. {REMEDY}") from error
-        self._gl.make_current()
+        gl.make_current()
+        self._gl = gl
         self._scene = mujoco.MjvScene(model, maxgeom=500)
         self._option = mujoco.MjvOption()
         self._option.geomgroup[:] = (1, 1, 1, 0, 0, 0)  # group 3 holds the collision shapes
@@ -99,6 +101,8 @@ class OffscreenRenderer:
         self._camera.fixedcamid = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, camera_name)
         self._perturb = mujoco.MjvPerturb()
         self._viewport = mujoco.MjrRect(0, 0, width_px, height_px)
+        # Also at the interpreter's exit: OSMesa complains when its context outlives the modules.
+        self._free = weakref.finalize(self, _free_contexts, gl, self._context)
         self._buffer = np.empty((height_px, width_px, 3), np.uint8)
         # Shadows would cost two more passes over the scene: 16 ms more than the 8 ms of a frame without a GPU.
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
@@ -123,8 +127,10 @@ class OffscreenRenderer:
 
     def close(self) -> None:
         """Free the context. Safe to call twice."""
-        if self._gl is not None:
-            self._gl.make_current()
-            self._context.free()
-            self._gl.free()
-            self._gl = None
+        self._free()
+
+
+def _free_contexts(gl: Any, context: Any) -> None:
+    gl.make_current()
+    context.free()
+    gl.free()

@@ -11,6 +11,7 @@ from glue_bringup.sim.meshes import use_light_meshes
 from glue_bringup.sim.start_state import StartState
 from glue_bringup.sim.tasks.base import Task
 from glue_bringup.sim.wood import wood_texture
+from glue_perception.errors import MissingDependencyError
 
 TABLE_X_M = (0.17, 1.02)
 TABLE_Y_M = (-0.62, 0.62)
@@ -18,8 +19,9 @@ TABLE_TOP_M = 0.0
 """The robot's base stands at the height of the table top."""
 
 FLOOR_M = -0.74
-WALL_GREY = (0.47, 0.48, 0.50)
-FLOOR_GREY = (0.22, 0.22, 0.235)
+
+WALL_GREY = (0.60, 0.61, 0.63)
+FLOOR_GREY = (0.30, 0.30, 0.31)
 _ROBOT_TONES = {
     "white": 0.87,
     "off_white": 0.83,
@@ -56,8 +58,6 @@ def build_scene(task: Task, camera: CameraConfig, start: StartState) -> Any:
 
 
 def _simulator_class() -> Any:
-    from glue_perception.errors import MissingDependencyError
-
     try:
         from franky_sim.mujoco_simulator import MujocoSimulator
     except ImportError as error:
@@ -67,8 +67,7 @@ def _simulator_class() -> Any:
     return MujocoSimulator
 
 
-def numbers(values: Sequence[float]) -> str:
-    """Return values as MJCF writes them."""
+def _numbers(values: Sequence[float]) -> str:
     return " ".join(f"{float(v):.9g}" for v in values)
 
 
@@ -103,8 +102,8 @@ def _replace_surroundings(world: ET.Element) -> None:
         name="ground",
         type="plane",
         size="4 4 0.1",
-        pos=numbers((0, 0, FLOOR_M)),
-        rgba=numbers((*FLOOR_GREY, 1)),
+        pos=_numbers((0, 0, FLOOR_M)),
+        rgba=_numbers((*FLOOR_GREY, 1)),
     )
     for name, pos, size in (
         ("wall_right", (0.0, -1.45, 0.7), (3.0, 0.02, 1.6)),
@@ -155,8 +154,8 @@ def _add_table(world: ET.Element) -> None:
         "geom",
         name="table",
         type="box",
-        pos=numbers((*middle, TABLE_TOP_M - 0.02)),
-        size=numbers((*half, 0.02)),
+        pos=_numbers((*middle, TABLE_TOP_M - 0.02)),
+        size=_numbers((*half, 0.02)),
         group="3",
         friction="0.8 0.005 0.0001",
     )
@@ -165,8 +164,8 @@ def _add_table(world: ET.Element) -> None:
         "geom",
         name="table_top",
         type="box",
-        pos=numbers((*middle, TABLE_TOP_M - 0.015)),
-        size=numbers((*half, 0.0149)),
+        pos=_numbers((*middle, TABLE_TOP_M - 0.015)),
+        size=_numbers((*half, 0.0149)),
         material="wood",
         contype="0",
         conaffinity="0",
@@ -188,9 +187,9 @@ def _visual_box(
         "geom",
         name=name,
         type="box",
-        pos=numbers(pos),
-        size=numbers(size),
-        rgba=numbers((*colour, 1)),
+        pos=_numbers(pos),
+        size=_numbers(size),
+        rgba=_numbers((*colour, 1)),
         contype="0",
         conaffinity="0",
         group="1",
@@ -203,7 +202,7 @@ def _add_camera(world: ET.Element, camera: CameraConfig) -> None:
         world,
         "camera",
         name=CAMERA_NAME,
-        pos=numbers(camera.position_m),
-        xyaxes=numbers((*T[:3, 0], *-T[:3, 1])),
+        pos=_numbers(camera.position_m),
+        xyaxes=_numbers((*T[:3, 0], *-T[:3, 1])),
         fovy=f"{camera.vertical_fov_deg:.9g}",
     )

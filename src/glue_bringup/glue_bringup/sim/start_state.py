@@ -9,9 +9,6 @@ from jaxtyping import Float
 
 from glue_bringup.arm.impedance_gains import PANDA_HOME_RAD
 
-HOME_RAD = PANDA_HOME_RAD
-"""Where every episode begins, but for the random offset."""
-
 JOINT_SPREAD_RAD = 0.05
 """Moves the tool centre point by about 3 cm."""
 
@@ -32,6 +29,6 @@ def sample_start(seed: int) -> StartState:
     """Return the start of episode `seed`: home plus a small random offset, the gripper partly open."""
     rng = np.random.default_rng([seed, _STREAM])
     return StartState(
-        joint_position_rad=np.array(HOME_RAD) + rng.uniform(-JOINT_SPREAD_RAD, JOINT_SPREAD_RAD, 7),
+        joint_position_rad=np.array(PANDA_HOME_RAD) + rng.uniform(-JOINT_SPREAD_RAD, JOINT_SPREAD_RAD, 7),
         gripper_width_m=float(rng.uniform(*GRIPPER_RANGE_M)),
     )

@@ -87,14 +87,22 @@ class TwinProcess:
         return message
 
     @property
+    def pid(self) -> int:
+        """Process number."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """Whether the process still runs."""
         return self._process.poll() is None
 
     def last_words(self) -> str:
         """Return the last line that the child wrote to stderr, to end a message with; empty if none."""
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        try:
+            self._errors.seek(0)
+            lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        except ValueError:  # stopped meanwhile by another thread
+            return ""
         return f": {lines[-1]}" if lines else ""
 
     def hang_up(self) -> None:

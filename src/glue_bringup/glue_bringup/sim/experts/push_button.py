@@ -23,8 +23,8 @@ HOVER_M = 0.06
 PUSH_M = 0.020
 """How far below the stop the target goes: the impedance turns it into some 20 N."""
 
-_ALIGNED_M = 0.010
-_ASTRAY_M = 0.022
+_ALIGNED_M = 0.014
+_ASTRAY_M = 0.026
 _DOWN = np.diag([1.0, -1.0, -1.0])
 _LEAD_M = 0.035
 
