@@ -37,7 +37,9 @@ def share_clusters(mask_areas_px: Sequence[int], num_clusters: int, min_per_obje
     if len(mask_areas_px) == 0:
         raise QueryError("there are no objects to place keypoints on; give at least one query")
     if min(mask_areas_px) < 1:
-        raise QueryError(f"the mask of object {int(np.argmin(mask_areas_px))} is empty; check its query and its box")
+        raise QueryError(
+            f"the mask of object {int(np.argmin(mask_areas_px))} is empty; check its query and its box"
+        )
     if num_clusters < min_per_object * len(mask_areas_px):
         raise ConfigError(
             f"num_keypoints is {num_clusters}, but {len(mask_areas_px)} objects need at least {min_per_object} each: "

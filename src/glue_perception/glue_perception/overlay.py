@@ -20,12 +20,19 @@ HEALTH_COLORS: dict[TrackHealth, Color] = {
     TrackHealth.OCCLUDED: (255, 176, 0),
     TrackHealth.LOST: (230, 60, 40),
 }
-OBJECT_COLORS: tuple[Color, ...] = ((86, 180, 233), (240, 228, 66), (204, 121, 167), (0, 158, 115), (213, 94, 0))
+OBJECT_COLORS: tuple[Color, ...] = (
+    (86, 180, 233),
+    (240, 228, 66),
+    (204, 121, 167),
+    (0, 158, 115),
+    (213, 94, 0),
+)
 _WHITE: Color = (255, 255, 255)
 _INK: Color = (18, 20, 24)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _INSET_BELOW_SHARE = 0.12
 """An object narrower than this share of the image gets a magnified inset."""
+_INSET_GAP_PX = 8
 
 
 def draw_extraction(frame: CameraFrame, extraction: Extraction, key_patches: KeyPatches) -> Image:
@@ -57,9 +64,7 @@ def draw_tracking(
     return draw_status(image, [", ".join(queries), health_line(key_patches), *lines])
 
 
-def draw_masks(
-    image: Image, masks: Bool[np.ndarray, "objects height width"], opacity: float = 0.35
-) -> Image:
+def draw_masks(image: Image, masks: Bool[np.ndarray, "objects height width"], opacity: float = 0.35) -> Image:
     """Return a copy with every object tinted in its colour and outlined."""
     drawn = image.copy()
     for index, mask in enumerate(masks):
@@ -97,7 +102,9 @@ def draw_grid(image: Image, opacity: float = 0.13) -> Image:
     return blended
 
 
-def draw_points(image: Image, xy_px: Float[np.ndarray, "n 2"], health: Int[np.ndarray, "n"] | None = None) -> Image:
+def draw_points(
+    image: Image, xy_px: Float[np.ndarray, "n 2"], health: Int[np.ndarray, "n"] | None = None
+) -> Image:
     """Return a copy with every point as a dot coloured by its health (all tracked if None).
 
     Seen points are full dots, occluded ones rings, lost ones crosses, so that no reader depends on colour.
@@ -164,14 +171,15 @@ def draw_status(image: Image, lines: Sequence[str]) -> Image:
     panel = drawn[:height, :width]
     drawn[:height, :width] = (panel * 0.28 + np.array(_INK) * 0.72).astype(np.uint8)
     for k, line in enumerate(lines):
-        _text(drawn, line, (pad, (k + 1) * line_height - pad // 4), scale, _WHITE)
+        at = (pad, (k + 1) * line_height - pad // 4)
+        cv2.putText(drawn, line, at, _FONT, scale, _WHITE, 1, cv2.LINE_AA)
     return drawn
 
 
 def draw_insets(
     image: Image, source: Image, boxes_xyxy_px: Float[np.ndarray, "n 4"], points: KeyPatches | None = None
 ) -> Image:
-    """Return a copy with every small object magnified in the lower right corner, its points on it.
+    """Return a copy with every small object magnified in a free corner, its points on it.
 
     Args:
         image: The picture drawn so far.
@@ -182,25 +190,50 @@ def draw_insets(
     drawn = image.copy()
     height, width = image.shape[:2]
     side = round(0.24 * min(height, width))
-    margin = max(4, side // 20)
-    right = width - margin
-    for index, box in enumerate(boxes_xyxy_px):
-        extent = float(max(box[2] - box[0], box[3] - box[1]))
-        if extent > _INSET_BELOW_SHARE * width or right - side < width // 3:
-            continue
-        centre = np.array([box[0] + box[2] - 1, box[1] + box[3] - 1]) / 2.0
-        zoom = side / (1.8 * max(extent, 12.0))
+    small = [k for k, box in enumerate(boxes_xyxy_px) if _extent(box) <= _INSET_BELOW_SHARE * width]
+    # No more than fit beside the status text.
+    small = small[: max(0, (width * 2 // 3) // (side + _INSET_GAP_PX))]
+    top, left = _free_corner(
+        boxes_xyxy_px, len(small) * (side + _INSET_GAP_PX), side + _INSET_GAP_PX, width, height
+    )
+    for place, index in enumerate(small):
+        corner = left + place * (side + _INSET_GAP_PX) + _INSET_GAP_PX // 2
+        box = boxes_xyxy_px[index]
+        zoom = side / (1.8 * max(_extent(box), 12.0))
+        # The magnified part stays inside the image.
+        middle = np.array([box[0] + box[2] - 1, box[1] + box[3] - 1]) / 2.0
+        half = side / zoom / 2.0
+        centre = np.clip(middle, half, np.maximum(half, np.array([width, height]) - 1 - half))
         inset = _magnified(source, centre, zoom, side)
         if points is not None:
             mine = points.query_index == index
             inset = _inset_points(inset, (points.xy_px[mine] - centre) * zoom + side / 2, points.health[mine])
-        color = OBJECT_COLORS[index % len(OBJECT_COLORS)]
-        top = height - margin - side
-        drawn[top : top + side, right - side : right] = inset
-        cv2.rectangle(drawn, (right - side - 1, top - 1), (right, top + side), _INK, 3, cv2.LINE_AA)
-        cv2.rectangle(drawn, (right - side - 1, top - 1), (right, top + side), color, 1, cv2.LINE_AA)
-        right -= side + 2 * margin
+        drawn[top : top + side, corner : corner + side] = inset
+        frame = (corner - 1, top - 1), (corner + side, top + side)
+        cv2.rectangle(drawn, *frame, _INK, 3, cv2.LINE_AA)
+        cv2.rectangle(drawn, *frame, OBJECT_COLORS[index % len(OBJECT_COLORS)], 1, cv2.LINE_AA)
     return drawn
+
+
+def _extent(box_xyxy_px: Float[np.ndarray, "4"]) -> float:
+    return float(max(box_xyxy_px[2] - box_xyxy_px[0], box_xyxy_px[3] - box_xyxy_px[1]))
+
+
+def _free_corner(
+    boxes_xyxy_px: Float[np.ndarray, "n 4"], strip_width: int, strip_height: int, width: int, height: int
+) -> tuple[int, int]:
+    """Return top and left of a strip for the insets that covers no object: lower right, lower left, upper right."""
+    right, low = width - strip_width, height - strip_height
+    for top, left in ((low, right), (low, 0), (0, right)):
+        apart = (
+            (boxes_xyxy_px[:, 2] < left)
+            | (boxes_xyxy_px[:, 0] > left + strip_width)
+            | (boxes_xyxy_px[:, 3] < top)
+            | (boxes_xyxy_px[:, 1] > top + strip_height)
+        )
+        if apart.all():
+            return max(0, top) + _INSET_GAP_PX // 2, left
+    return low + _INSET_GAP_PX // 2, right
 
 
 def health_line(key_patches: KeyPatches) -> str:
@@ -249,17 +282,12 @@ def _dot(image: Image, xy_px: Float[np.ndarray, "2"], health: TrackHealth, radiu
 def _label(image: Image, text: str, corner: tuple[int, int], color: Color) -> None:
     """Draw text on a filled tag above a corner, pushed back into the image where it would leave it."""
     scale = _text_scale(image)
-    (width, height), base = cv2.getTextSize(text, _FONT, scale, 1)
+    (width, height), _ = cv2.getTextSize(text, _FONT, scale, 1)
     pad = max(3, height // 3)
     x = int(np.clip(corner[0], 0, max(0, image.shape[1] - width - 2 * pad)))
     y = int(np.clip(corner[1] - pad, height + 2 * pad, image.shape[0] - 1))
     cv2.rectangle(image, (x, y - height - 2 * pad), (x + width + 2 * pad, y), color, cv2.FILLED)
     cv2.putText(image, text, (x + pad, y - pad), _FONT, scale, _INK, 1, cv2.LINE_AA)
-
-
-def _text(image: Image, text: str, at: tuple[int, int], scale: float, color: Color) -> None:
-    cv2.putText(image, text, at, _FONT, scale, _INK, 3, cv2.LINE_AA)
-    cv2.putText(image, text, at, _FONT, scale, color, 1, cv2.LINE_AA)
 
 
 def _cell(row: int, col: int, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -276,8 +304,8 @@ def _pixel(xy_px: Float[np.ndarray, "2"]) -> tuple[int, int]:
 
 
 def _stroke(image: Image) -> int:
-    return max(1, round(min(image.shape[:2]) / 480))
+    return max(1, round(int(min(image.shape[:2])) / 480))
 
 
 def _text_scale(image: Image) -> float:
-    return max(0.35, 0.45 * min(image.shape[:2]) / 480)
+    return max(0.35, 0.45 * int(min(image.shape[:2])) / 480)

@@ -59,7 +59,9 @@ class PerceptionConfig:
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
-            raise ConfigError(f"unknown perception profile {self.profile!r}.{suggest(self.profile, PROFILES)}")
+            raise ConfigError(
+                f"unknown perception profile {self.profile!r}.{suggest(self.profile, PROFILES)}"
+            )
         for role, known in BACK_ENDS.items():
             name = self.back_end(role)
             if name not in known:
@@ -79,7 +81,9 @@ DETECTORS: dict[str, Callable[[PerceptionConfig], Detector]] = {
     "color": lambda config: ColorDetector(config.color),
     "given": lambda config: GivenBoxDetector(config.given_boxes),
 }
-SEGMENTERS: dict[str, Callable[[PerceptionConfig], Segmenter]] = {"grabcut": lambda config: GrabCutSegmenter()}
+SEGMENTERS: dict[str, Callable[[PerceptionConfig], Segmenter]] = {
+    "grabcut": lambda config: GrabCutSegmenter()
+}
 FEATURES: dict[str, Callable[[PerceptionConfig], FeatureEncoder]] = {
     "lab_position": lambda config: LabPositionEncoder(config.position_weight)
 }
@@ -116,7 +120,11 @@ class PerceptionPipeline:
     """
 
     def __init__(
-        self, extractor: KeypointExtractor, tracker: PointTracker, health: TrackHealthConfig, queries: Sequence[str]
+        self,
+        extractor: KeypointExtractor,
+        tracker: PointTracker,
+        health: TrackHealthConfig,
+        queries: Sequence[str],
     ) -> None:
         if not queries:
             raise QueryError("there are no queries; name at least one object, e.g. 'red button'")
@@ -132,7 +140,9 @@ class PerceptionPipeline:
         """
         self._episode = None
         extraction = self._extractor.extract(frame, self.queries)
-        episode = _Episode(extraction, TrackHealthMonitor(self._health_config, frame.width_px, frame.height_px))
+        episode = _Episode(
+            extraction, TrackHealthMonitor(self._health_config, frame.width_px, frame.height_px)
+        )
         episode.take(frame, self._tracker.start(frame, extraction.keypoints))
         self._episode = episode
         return extraction

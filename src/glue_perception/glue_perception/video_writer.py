@@ -54,7 +54,9 @@ class VideoWriter:
             if not self._writer.isOpened():
                 raise ConfigError(f"cannot write the video {self.path}; is its folder writable?")
         if rgb.shape != self._shape:
-            raise InvalidValueError(f"a picture of {rgb.shape[:2]} cannot follow one of {self._shape[:2]} in a video")
+            raise InvalidValueError(
+                f"a picture of {rgb.shape[:2]} cannot follow one of {self._shape[:2]} in a video"
+            )
         self._writer.write(cv2.cvtColor(np.ascontiguousarray(rgb[:height, :width]), cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:

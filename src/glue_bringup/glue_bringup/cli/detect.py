@@ -36,7 +36,9 @@ def register(subparsers: argparse._SubParsersAction) -> None:  # type: ignore[ty
         description="Find the queried objects, place keypoints on them, and with --track follow them. "
         "Writes a picture, a report and, with --track, a video.",
     )
-    parser.add_argument("source", metavar="SOURCE", type=Path, help="a picture, a video clip or a rosbag2 directory")
+    parser.add_argument(
+        "source", metavar="SOURCE", type=Path, help="a picture, a video clip or a rosbag2 directory"
+    )
     parser.add_argument(
         "--query", action="append", required=True, help="what to look for, e.g. 'red button'; may be repeated"
     )
@@ -50,14 +52,21 @@ def register(subparsers: argparse._SubParsersAction) -> None:  # type: ignore[ty
         help="give the box of a query by hand instead of detecting it; one per --query, in their order",
     )
     parser.add_argument("--track", action="store_true", help="follow the points through the clip or bag")
-    parser.add_argument("--start-frame", type=int, default=0, metavar="K", help="frame to look at first (default 0)")
+    parser.add_argument(
+        "--start-frame", type=int, default=0, metavar="K", help="frame to look at first (default 0)"
+    )
     parser.add_argument("--max-frames", type=int, metavar="N", help="stop after N frames")
     parser.add_argument(
-        "--frame", type=int, metavar="K", help="frame that the picture shows (default: the first one looked at)"
+        "--frame",
+        type=int,
+        metavar="K",
+        help="frame that the picture shows (default: the first one looked at)",
     )
     parser.add_argument("--output", type=Path, help=f"picture to write (default {_OUTPUT_FOLDER}/NAME.png)")
     parser.add_argument("--report", type=Path, help=f"report to write (default {_OUTPUT_FOLDER}/NAME.json)")
-    parser.add_argument("--video", type=Path, help=f"video to write with --track (default {_OUTPUT_FOLDER}/NAME.mp4)")
+    parser.add_argument(
+        "--video", type=Path, help=f"video to write with --track (default {_OUTPUT_FOLDER}/NAME.mp4)"
+    )
     parser.set_defaults(run=run)
 
 

@@ -44,7 +44,9 @@ class ClipCamera:
             raise ConfigError(f"{self.path} is not a file; give the path of a video clip")
         self._capture = cv2.VideoCapture(str(self.path))
         if not self._capture.isOpened():
-            raise HardwareError(f"{self.path} cannot be read as a video; is it complete, and not an image or a bag?")
+            raise HardwareError(
+                f"{self.path} cannot be read as a video; is it complete, and not an image or a bag?"
+            )
         rate = float(self._capture.get(cv2.CAP_PROP_FPS))
         # Some containers state no rate; 30 Hz is then as good a guess as any and keeps stamps increasing.
         self.rate_hz = rate if np.isfinite(rate) and 0.1 <= rate <= 1000.0 else 30.0
@@ -62,7 +64,9 @@ class ClipCamera:
         for _ in range(start_frame):
             if not self._capture.grab():
                 self.close()
-                raise ConfigError(f"{self.path} ends at frame {self._index - 1}; there is no frame {start_frame}")
+                raise ConfigError(
+                    f"{self.path} ends at frame {self._index - 1}; there is no frame {start_frame}"
+                )
             self._index += 1
 
     def read(self, timeout_s: float = 0.0) -> CameraFrame | None:

@@ -23,7 +23,9 @@ def read_image(
         ConfigError: the file does not exist or is no picture.
     """
     if not path.is_file():
-        raise ConfigError(f"{path} is not a file; give the path of a picture ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise ConfigError(
+            f"{path} is not a file; give the path of a picture ({', '.join(sorted(IMAGE_SUFFIXES))})"
+        )
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if bgr is None:
         raise ConfigError(f"{path} cannot be read as a picture; is it complete?")

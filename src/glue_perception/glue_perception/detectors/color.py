@@ -32,8 +32,8 @@ class ColorDetectorConfig:
     max_area_share: float = 0.25
     ambiguity_ratio: float = 0.85
     min_score: float = 0.2
-    hue_margin_deg: float = 45.0
-    min_core_share: float = 0.25
+    hue_margin_deg: float = 55.0
+    min_core_share: float = 0.15
 
     def __post_init__(self) -> None:
         if not 0.0 < self.min_area_share < self.max_area_share <= 1.0:
@@ -131,7 +131,7 @@ class ColorDetector:
         if region.is_chromatic:
             wide = _cleaned(region.contains(lch, self._config.hue_margin_deg)) | core
         weight = _membership(lch, region) * core
-        found = []
+        found: list[_Candidate] = []
         for component in (wide, core):
             for mask, box in _components(component, self._config.min_area_share * core.size):
                 x0, y0, x1, y1 = box
@@ -183,20 +183,22 @@ def _components(
 
 
 def _compactness(mask: Bool[np.ndarray, "rows cols"]) -> float:
-    """Return 0..1: solidity (share of the convex hull, holes filled) times the root of the least-area rectangle's aspect."""
+    """Return 0..1: share of the convex hull, holes filled, times the root of the least rectangle's aspect."""
     contours, _ = cv2.findContours(np.pad(mask, 1).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     points = np.concatenate(contours)
-    filled_area = cv2.drawContours(np.zeros(np.pad(mask, 1).shape, np.uint8), contours, -1, 1, cv2.FILLED).sum()
+    filled_area = cv2.drawContours(
+        np.zeros(np.pad(mask, 1).shape, np.uint8), contours, -1, 1, cv2.FILLED
+    ).sum()
     (_, (width, height), _) = cv2.minAreaRect(points)
-    hull_area = cv2.contourArea(cv2.convexHull(points)) + 0.5 * cv2.arcLength(cv2.convexHull(points), True) + 1.0
+    hull_area = (
+        cv2.contourArea(cv2.convexHull(points)) + 0.5 * cv2.arcLength(cv2.convexHull(points), True) + 1.0
+    )
     aspect = (min(width, height) + 1.0) / (max(width, height) + 1.0)
     return float(min(1.0, filled_area / hull_area) * np.sqrt(aspect))
 
 
 def _inside(inner: tuple[int, int, int, int], outer: tuple[int, int, int, int]) -> bool:
-    return (
-        inner[0] >= outer[0] and inner[1] >= outer[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
-    )
+    return inner[0] >= outer[0] and inner[1] >= outer[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
 
 
 def _text(candidate: _Candidate) -> str:

@@ -53,14 +53,23 @@ class ColorRegion:
         outside: np.ndarray = np.maximum(apart - width / 2.0, 0.0)
         return outside
 
-    def contains(self, lch: Float[np.ndarray, "*shape 3"], margin_deg: float = 0.0) -> Bool[np.ndarray, "*shape"]:
-        """Return which (L, C, h) lie inside, hues up to `margin_deg` outside included."""
+    def contains(
+        self, lch: Float[np.ndarray, "*shape 3"], margin_deg: float = 0.0
+    ) -> Bool[np.ndarray, "*shape"]:
+        """Return which (L, C, h) lie inside.
+
+        Args:
+            lch: Lightness, chroma, hue angle in degrees.
+            margin_deg: Hues up to this far outside are included; with a margin also half the least lightness,
+                since an object's shaded side is darker as well as of another hue.
+        """
         lightness, chroma = lch[..., 0], lch[..., 1]
+        darkest = self.lightness[0] * (0.5 if margin_deg > 0.0 else 1.0)
         inside: np.ndarray = (
             (self.hue_distance_deg(lch[..., 2]) <= margin_deg)
             & (chroma >= self.chroma[0])
             & (chroma <= self.chroma[1])
-            & (lightness >= self.lightness[0])
+            & (lightness >= darkest)
             & (lightness <= self.lightness[1])
             & (saturation_of(lch) >= self.min_saturation)
         )
@@ -110,7 +119,9 @@ def color_of(query: str) -> str:
     words = re.findall(r"[a-z]+", query.lower())
     if not words:
         raise QueryError(f"query {query!r} is empty; write a colour and a thing, e.g. 'red button'")
-    named = list(dict.fromkeys(SYNONYMS.get(word, word) for word in words if word in REGIONS or word in SYNONYMS))
+    named: list[str] = list(
+        dict.fromkeys(SYNONYMS.get(word, word) for word in words if word in REGIONS or word in SYNONYMS)
+    )
     if len(named) > 1:
         raise QueryError(
             f"query {query!r} names the colours {' and '.join(named)}; the color detector can look for one: "

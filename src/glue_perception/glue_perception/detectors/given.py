@@ -24,7 +24,9 @@ class GivenBoxDetector:
 
     def __init__(self, boxes_xyxy_px: Mapping[str, Sequence[float]]) -> None:
         if not boxes_xyxy_px:
-            raise ConfigError("detector 'given' needs given_boxes: a mapping of query to [left, top, right, bottom]")
+            raise ConfigError(
+                "detector 'given' needs given_boxes: a mapping of query to [left, top, right, bottom]"
+            )
         for query, box in boxes_xyxy_px.items():
             if len(box) != 4 or not np.all(np.isfinite(box)) or box[2] <= box[0] or box[3] <= box[1]:
                 raise ConfigError(

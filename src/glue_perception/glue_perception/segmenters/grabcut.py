@@ -28,7 +28,9 @@ class GrabCutSegmenter:
             QueryError: there are no detections, or nothing inside a box differs from its surroundings.
         """
         if not detections:
-            raise QueryError("there are no detections to segment; run the detector on at least one query first")
+            raise QueryError(
+                "there are no detections to segment; run the detector on at least one query first"
+            )
         return np.stack([self._segment_one(rgb, detection) for detection in detections])
 
     def _segment_one(
@@ -43,7 +45,12 @@ class GrabCutSegmenter:
             )
         # Half a box around it shows GrabCut what the background is.
         pad = max(8, (x1 - x0) // 2, (y1 - y0) // 2)
-        left, top, right, bottom = max(0, x0 - pad), max(0, y0 - pad), min(width, x1 + pad), min(height, y1 + pad)
+        left, top, right, bottom = (
+            max(0, x0 - pad),
+            max(0, y0 - pad),
+            min(width, x1 + pad),
+            min(height, y1 + pad),
+        )
         crop = rgb[top:bottom, left:right]
         inner = np.zeros(crop.shape[:2], bool)
         inner[y0 - top : y1 - top, x0 - left : x1 - left] = True
@@ -67,7 +74,9 @@ class GrabCutSegmenter:
         size = (max(8, round(cols * scale)), max(8, round(rows * scale)))
         small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
         labels = np.where(
-            cv2.resize(inner.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0, cv2.GC_PR_FGD, cv2.GC_BGD
+            cv2.resize(inner.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0,
+            cv2.GC_PR_FGD,
+            cv2.GC_BGD,
         ).astype(np.uint8)
         model: Float[np.ndarray, "1 65"] = np.zeros((1, 65))
         cv2.setRNGSeed(0)

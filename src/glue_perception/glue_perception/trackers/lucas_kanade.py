@@ -23,6 +23,8 @@ class LucasKanadeConfig:
         window_px: Side of the window that is followed; half of it hangs over the rim of a small button.
         levels: Pyramid levels above the image; 3 follow some 40 px of motion per frame.
         max_round_trip_px: Largest distance between a point and itself tracked forward and back.
+        max_residual: Largest mean difference, in grey levels, between a window and where flow says it went. An
+            occluder's edge moving into the window cannot be explained by any motion of the window.
         max_deviation_px: How far a point may leave the common motion of its object in one frame; plus half of
             that motion, as cloth folds and perspective stretches.
         hide_similarity: A visible point below this is hidden.
@@ -34,6 +36,7 @@ class LucasKanadeConfig:
     window_px: float = 21.0
     levels: int = 3
     max_round_trip_px: float = 1.0
+    max_residual: float = 6.0
     max_deviation_px: float = 2.0
     hide_similarity: float = 0.45
     show_similarity: float = 0.6
@@ -42,9 +45,13 @@ class LucasKanadeConfig:
 
     def __post_init__(self) -> None:
         if self.window_px < 5 or not 0 <= self.levels <= 6:
-            raise ConfigError(f"window_px must be 5 or more and levels 0..6, not {self.window_px}, {self.levels}")
-        if min(self.max_round_trip_px, self.max_deviation_px, self.search_px) <= 0:
-            raise ConfigError("max_round_trip_px, max_deviation_px and search_px must be positive")
+            raise ConfigError(
+                f"window_px must be 5 or more and levels 0..6, not {self.window_px}, {self.levels}"
+            )
+        if min(self.max_round_trip_px, self.max_residual, self.max_deviation_px, self.search_px) <= 0:
+            raise ConfigError(
+                "max_round_trip_px, max_residual, max_deviation_px and search_px must be positive"
+            )
         if not 0.0 < self.hide_similarity <= self.show_similarity < 1.0:
             raise ConfigError(
                 "similarities must satisfy 0 < hide_similarity <= show_similarity < 1, not "
@@ -63,9 +70,31 @@ class _Past:
     shift_px: Float[np.ndarray, "n 2"]
 
 
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What is seen at some places: how like the templates it is, and the patches themselves."""
+
+    xy_px: Float[np.ndarray, "n 2"]
+    similarity: Float[np.ndarray, "n"]
+    patch: PatchTemplates
+
+    def replaced(self, other: _Found, where: Bool[np.ndarray, "n"]) -> _Found:
+        return _Found(
+            np.where(where[:, None], other.xy_px, self.xy_px),
+            np.where(where, other.similarity, self.similarity),
+            self.patch.blended(other.patch, where.astype(float)),
+        )
+
+
 _PAST_FRAMES = 4
+_LAYOUT_MARGIN = 0.05
 _ADAPT_ABOVE = 0.8
 _RIVAL_MARGIN = 0.02
+_MIN_WITNESSES = 3
+_UNEXPLAINED_PX = 1e3
+_MIN_TEXTURE = 2.0
+"""Grey levels per px across the weakest direction. Printed cloth has 4 and more, a painted face 1: flow on it
+follows noise, or whatever textured thing comes near."""
 
 
 class LucasKanadeTracker:
@@ -127,11 +156,22 @@ class _State:
         self._first_gray = self._last_gray = _gray(frame)
         self._first_xy = keypoints.xy_px.copy()
         self._xy = keypoints.xy_px.copy()
+        self._anchor_xy = keypoints.xy_px.copy()
         self._visible = np.ones(len(keypoints), bool)
+        self._textured = self._find_textured(keypoints)
         self._objects = [np.flatnonzero(keypoints.query_index == q) for q in np.unique(keypoints.query_index)]
         self._first_patch = self._adapted_patch = self._sampler.sample(frame.rgb, self._xy)
         self._past: deque[_Past] = deque(maxlen=_PAST_FRAMES)
         self._remember(np.ones(len(keypoints)), np.zeros_like(self._xy))
+
+    def _find_textured(self, keypoints: Keypoints) -> Bool[np.ndarray, "n"]:
+        """Return which points flow can be measured at; on objects that have fewer than three, all of them."""
+        textured = window_texture(self._first_gray, keypoints.xy_px, self._window[0]) >= _MIN_TEXTURE
+        for query in np.unique(keypoints.query_index):
+            members = keypoints.query_index == query
+            if np.count_nonzero(textured & members) < _MIN_WITNESSES:
+                textured |= members
+        return textured
 
     def advance(self, frame: CameraFrame) -> PointTracks:
         if frame.rgb.shape != self._shape:
@@ -142,16 +182,19 @@ class _State:
         gray = _gray(frame)
         flow_xy, round_trip_px = self._follow(gray)
         seen = self._visible & (round_trip_px <= self._config.max_round_trip_px * self._scale)
-        common_xy = self._common_motion(flow_xy, seen)
-        agrees = seen & self._plausible(flow_xy, common_xy)
+        common_xy = self._at_rest_unless_better(frame, self._common_motion(flow_xy, seen))
+        agrees = seen & self._textured & self._plausible(flow_xy, common_xy)
         place = np.where(agrees[:, None], flow_xy, common_xy)
-        place, similarity, patch = self._align(frame, gray, place)
-        least = np.where(agrees, self._config.hide_similarity, self._config.show_similarity)
+        found = self._return_to_anchor(frame, gray, self._align(frame, gray, place))
+        place, similarity, patch = found.xy_px, found.similarity, found.patch
+        trusted = agrees | (self._visible & ~self._textured)
+        least = np.where(trusted, self._config.hide_similarity, self._config.show_similarity)
         visible = _inside(place, frame) & (similarity >= least)
         shift = common_xy - self._xy
         self._xy = np.where(visible[:, None], place, self._hidden_place(common_xy, visible, shift))
         self._visible = visible
-        self._adapt(patch, np.where(visible & agrees, similarity, 0.0))
+        self._adapt(patch, np.where(visible & trusted, similarity, 0.0))
+        self._set_anchors()
         self._remember(np.where(visible, similarity, 0.0), shift)
         self._last_gray = gray
         trust = np.where(agrees, np.exp(-round_trip_px / (2.0 * self._scale)), 1.0)
@@ -164,8 +207,8 @@ class _State:
         xy_px: Float[np.ndarray, "n 2"],
         guess_px: Float[np.ndarray, "n 2"],
         levels: int,
-    ) -> tuple[Float[np.ndarray, "n 2"], Bool[np.ndarray, "n"]]:
-        found, status, _ = cv2.calcOpticalFlowPyrLK(
+    ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n"]]:
+        found, status, residual = cv2.calcOpticalFlowPyrLK(
             source,
             target,
             _contiguous(xy_px),
@@ -176,17 +219,19 @@ class _State:
             flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         )
         ok = (status.ravel() == 1) & np.isfinite(found).all(axis=(1, 2))
-        return np.where(ok[:, None], found[:, 0], xy_px).astype(np.float64), ok
+        residual = np.where(ok, residual.ravel(), np.inf)
+        return np.where(ok[:, None], found[:, 0], xy_px).astype(np.float64), residual
 
     def _follow(
         self, gray: UInt8[np.ndarray, "height width"]
     ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n"]]:
         """Return flow from the last frame and how far from its start each point ends when tracked back."""
         levels = self._config.levels
-        forward, ok_forward = self._flow(self._last_gray, gray, self._xy, self._xy, levels)
-        back, ok_back = self._flow(gray, self._last_gray, forward, forward, levels)
+        forward, residual = self._flow(self._last_gray, gray, self._xy, self._xy, levels)
+        back, residual_back = self._flow(gray, self._last_gray, forward, forward, levels)
         error = np.linalg.norm(back - self._xy, axis=1)
-        return forward, np.where(ok_forward & ok_back, error, 1e3)
+        explained = (residual <= self._config.max_residual) & np.isfinite(residual_back)
+        return forward, np.where(explained, error, _UNEXPLAINED_PX)
 
     def _common_motion(
         self, flow_xy: Float[np.ndarray, "n 2"], seen: Bool[np.ndarray, "n"]
@@ -194,49 +239,103 @@ class _State:
         """Return every point moved with its object; objects that are not seen stand still."""
         moved = self._xy.copy()
         for members in self._objects:
-            moved[members] = self._motion_of(members[seen[members]], len(members), flow_xy).apply(self._xy[members])
+            witnesses = members[seen[members] & self._textured[members]]
+            moved[members] = self._motion_of(witnesses, len(members), flow_xy).apply(self._xy[members])
         return moved
 
     def _motion_of(
         self, witnesses: Int[np.ndarray, "k"], num_points: int, flow_xy: Float[np.ndarray, "n 2"]
     ) -> ObjectMotion:
         # Fewer than three witnesses, or a fifth of the object, may all be on the arm that covers the rest.
-        if len(witnesses) < min(num_points, max(3, num_points // 5)):
+        if len(witnesses) < min(num_points, max(_MIN_WITNESSES, num_points // 5)):
             return NO_MOTION
-        tolerance = self._config.max_deviation_px * self._scale
-        return fit_motion(self._xy[witnesses], flow_xy[witnesses], tolerance)
+        before, after = self._xy[witnesses], flow_xy[witnesses]
+        if 2 * len(witnesses) < num_points:
+            # A rotation seen on one end of the object swings the hidden other end about.
+            return ObjectMotion(np.eye(2), np.median(after - before, axis=0))
+        return fit_motion(before, after, self._config.max_deviation_px * self._scale)
 
     def _plausible(
         self, flow_xy: Float[np.ndarray, "n 2"], common_xy: Float[np.ndarray, "n 2"]
     ) -> Bool[np.ndarray, "n"]:
-        allowed = self._config.max_deviation_px * self._scale + 0.5 * np.linalg.norm(common_xy - self._xy, axis=1)
+        allowed = self._config.max_deviation_px * self._scale + 0.5 * np.linalg.norm(
+            common_xy - self._xy, axis=1
+        )
         near: np.ndarray = np.linalg.norm(flow_xy - common_xy, axis=1) <= allowed
         return near
 
+    def _at_rest_unless_better(
+        self, frame: CameraFrame, common_xy: Float[np.ndarray, "n 2"]
+    ) -> Float[np.ndarray, "n 2"]:
+        """Return the common motion only for objects that look more like themselves there than where they were.
+
+        An arm that slides over a small object takes the flow of most of its points along. The points it has not
+        reached yet still match where they were, and those are the better half.
+        """
+        now = self._look(frame, common_xy)[0].similarity
+        then = self._look(frame, self._xy)[0].similarity
+        result = common_xy.copy()
+        for members in self._objects:
+            better_half = (len(members) + 1) // 2
+            if np.sort(then[members])[-better_half:].sum() >= np.sort(now[members])[-better_half:].sum():
+                result[members] = self._xy[members]
+        return result
+
+    def _return_to_anchor(
+        self, frame: CameraFrame, gray: UInt8[np.ndarray, "height width"], here: _Found
+    ) -> _Found:
+        """Return `here`, but with points put back where they look as good and are more likely to be.
+
+        A hidden point is looked for where its object last stood in full view. A visible one that has left its
+        object's layout (a finger dragged it over a cap of one colour) goes back to its place in the layout.
+        """
+        layout_xy = self._layout(here.xy_px)
+        astray = np.linalg.norm(here.xy_px - layout_xy, axis=1) > self._config.max_deviation_px * self._scale
+        if not astray.any():
+            return here
+        there = self._align(frame, gray, layout_xy)
+        margin = np.where(self._visible, -_LAYOUT_MARGIN, 0.0)
+        good = there.similarity >= self._config.show_similarity
+        return here.replaced(there, astray & good & (there.similarity > here.similarity + margin))
+
+    def _layout(self, xy_px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+        """Return each point's place at rest; for visible ones moved as far as most visible points have."""
+        layout_xy = self._anchor_xy.copy()
+        for members in self._objects:
+            seen = members[self._visible[members]]
+            if len(seen) >= _MIN_WITNESSES:
+                layout_xy[seen] += np.median(xy_px[seen] - self._anchor_xy[seen], axis=0)
+        return layout_xy
+
     def _align(
         self, frame: CameraFrame, gray: UInt8[np.ndarray, "height width"], place: Float[np.ndarray, "n 2"]
-    ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n"], PatchTemplates]:
+    ) -> _Found:
         """Return the place that looks most like the first frame near `place`, its similarity and its patch."""
-        aligned, ok = self._flow(self._first_gray, gray, self._first_xy, place, min(1, self._config.levels))
-        reach = np.where(self._visible, self._config.max_deviation_px, self._config.search_px) * self._scale
-        ok &= np.linalg.norm(aligned - place, axis=1) <= reach
-        aligned = np.where(ok[:, None], aligned, place)
-        both = self._sampler.sample(frame.rgb, np.concatenate([place, aligned]))
-        here, there = _rows(both, slice(None, len(place))), _rows(both, slice(len(place), None))
-        first_here = self._sampler.similarity(here, self._first_patch)
-        first_there = self._sampler.similarity(there, self._first_patch)
-        adapted_here = self._sampler.similarity(here, self._adapted_patch)
-        move = ok & (first_there >= np.maximum(first_here, self._config.hide_similarity) - _RIVAL_MARGIN)
-        similarity = np.where(move, np.maximum(first_there, adapted_here), np.maximum(first_here, adapted_here))
-        patch = PatchTemplates(
-            np.where(move[:, None], there.structure, here.structure),
-            np.where(move[:, None, None], there.chromaticity, here.chromaticity),
-            np.where(move, there.lightness, here.lightness),
+        aligned, residual = self._flow(
+            self._first_gray, gray, self._first_xy, place, min(1, self._config.levels)
         )
-        return np.where(move[:, None], aligned, place), similarity, patch
+        reach = np.where(self._visible, self._config.max_deviation_px, self._config.search_px) * self._scale
+        ok = np.isfinite(residual) & self._textured & (np.linalg.norm(aligned - place, axis=1) <= reach)
+        aligned = np.where(ok[:, None], aligned, place)
+        here, here_first = self._look(frame, place)
+        there, there_first = self._look(frame, aligned)
+        move = ok & (there_first >= np.maximum(here_first, self._config.hide_similarity) - _RIVAL_MARGIN)
+        return here.replaced(there, move)
+
+    def _look(
+        self, frame: CameraFrame, xy_px: Float[np.ndarray, "n 2"]
+    ) -> tuple[_Found, Float[np.ndarray, "n"]]:
+        """Return what is seen at some places, and its similarity to the first frame alone."""
+        patch = self._sampler.sample(frame.rgb, xy_px)
+        first = self._sampler.similarity(patch, self._first_patch)
+        adapted = self._sampler.similarity(patch, self._adapted_patch)
+        return _Found(xy_px, np.maximum(first, adapted), patch), first
 
     def _hidden_place(
-        self, common_xy: Float[np.ndarray, "n 2"], visible: Bool[np.ndarray, "n"], shift: Float[np.ndarray, "n 2"]
+        self,
+        common_xy: Float[np.ndarray, "n 2"],
+        visible: Bool[np.ndarray, "n"],
+        shift: Float[np.ndarray, "n 2"],
     ) -> Float[np.ndarray, "n 2"]:
         """Return where hidden points are kept: with their object; newly hidden ones are first put back."""
         hidden = common_xy.copy()
@@ -255,22 +354,38 @@ class _State:
         weight = np.where(similarity >= _ADAPT_ABOVE, self._config.adaptation, 0.0)
         self._adapted_patch = self._adapted_patch.blended(patch, weight)
 
+    def _set_anchors(self) -> None:
+        for members in self._objects:
+            if self._visible[members].all():
+                self._anchor_xy[members] = self._xy[members]
+
     def _remember(self, similarity: Float[np.ndarray, "n"], shift: Float[np.ndarray, "n 2"]) -> None:
         self._past.append(_Past(self._xy.copy(), similarity, shift))
 
 
+def window_texture(
+    gray: UInt8[np.ndarray, "height width"], xy_px: Float[np.ndarray, "n 2"], side_px: int
+) -> Float[np.ndarray, "n"]:
+    """Return the root of the structure tensor's smaller eigenvalue in the window around each point (Shi, Tomasi)."""
+    image = gray.astype(np.float32)
+    gx, gy = cv2.Scharr(image, cv2.CV_32F, 1, 0) / 32.0, cv2.Scharr(image, cv2.CV_32F, 0, 1) / 32.0
+    xx, xy, yy = (cv2.blur(product, (side_px, side_px)) for product in (gx * gx, gx * gy, gy * gy))
+    smaller = (xx + yy) / 2.0 - np.sqrt(((xx - yy) / 2.0) ** 2 + xy**2)
+    col, row = np.clip(np.rint(xy_px), 0, [gray.shape[1] - 1, gray.shape[0] - 1]).astype(int).T
+    texture: np.ndarray = np.sqrt(np.maximum(smaller, 0.0))[row, col]
+    return texture
+
+
 def _inside(xy_px: Float[np.ndarray, "n 2"], frame: CameraFrame) -> Bool[np.ndarray, "n"]:
-    inside: np.ndarray = np.all((xy_px >= -0.5) & (xy_px < np.array([frame.width_px, frame.height_px]) - 0.5), axis=1)
+    inside: np.ndarray = np.all(
+        (xy_px >= -0.5) & (xy_px < np.array([frame.width_px, frame.height_px]) - 0.5), axis=1
+    )
     return inside
 
 
 def _gray(frame: CameraFrame) -> UInt8[np.ndarray, "height width"]:
     gray: np.ndarray = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
     return gray
-
-
-def _rows(patches: PatchTemplates, rows: slice) -> PatchTemplates:
-    return PatchTemplates(patches.structure[rows], patches.chromaticity[rows], patches.lightness[rows])
 
 
 def _contiguous(xy_px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 1 2"]:

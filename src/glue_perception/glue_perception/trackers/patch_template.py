@@ -16,6 +16,9 @@ PATCH_SIDE = 11
 _NOISE_LIGHTNESS = 2.5
 """Sensor and video noise in L*. Structure weaker than this counts as flat, and flat is like flat."""
 
+_SHADOW_LIGHTNESS = 6.0
+"""What a shadow's edge adds to that on a strongly coloured patch, whose colour already says what it is."""
+
 _CHROMATICITY_SCALE = 0.35
 """Difference at which colour similarity has fallen to 1/e: party light on wood is 0.3, red to white is 1."""
 
@@ -73,20 +76,28 @@ class PatchSampler:
         windowed = lab[..., 0] * self._root_weight
         return PatchTemplates(
             structure=windowed - (windowed @ self._plane) @ self._plane.T,
-            chromaticity=lab[..., 1:] / (np.maximum(lab[..., :1], 20.0) + 16.0),
+            chromaticity=lab[..., 1:] / (np.maximum(lab[..., :1], 10.0) + 16.0),
             lightness=lab[..., 0] @ self._weight + 16.0,
         )
 
     def similarity(self, a: PatchTemplates, b: PatchTemplates) -> Float[np.ndarray, "n"]:
-        """Return 0..1 per point: normalised correlation times agreement of colour and of lightness."""
-        floor = _NOISE_LIGHTNESS**2
+        """Return 0..1 per point: normalised correlation times agreement of colour and of lightness.
+
+        Args:
+            a: What is seen.
+            b: What was remembered; its colour decides how much a shadow may change.
+        """
+        strength = np.minimum(1.0, np.linalg.norm(b.chromaticity, axis=2) @ self._weight)
+        floor = (_NOISE_LIGHTNESS + _SHADOW_LIGHTNESS * strength) ** 2
         energy = (np.sum(a.structure**2, axis=1) + floor) * (np.sum(b.structure**2, axis=1) + floor)
         correlation = (np.sum(a.structure * b.structure, axis=1) + floor) / np.sqrt(energy)
+        # A strong colour varies by more: shade and highlight bend it before anything else could take its place.
+        color_scale = _CHROMATICITY_SCALE * (1.0 + strength)
         color_gap = np.linalg.norm(a.chromaticity - b.chromaticity, axis=2) @ self._weight
         light_gap = np.log(a.lightness / b.lightness)
         alike: np.ndarray = (
             np.clip(correlation, 0.0, 1.0)
-            * np.exp(-((color_gap / _CHROMATICITY_SCALE) ** 2))
+            * np.exp(-((color_gap / color_scale) ** 2))
             * np.exp(-((light_gap / _LIGHTNESS_LOG_SCALE) ** 2))
         )
         return alike
