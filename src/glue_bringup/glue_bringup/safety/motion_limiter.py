@@ -131,9 +131,9 @@ class AxisTriple:
 class MotionLimiter:
     """The commanded pose: follows a moving target and keeps its bounds by construction.
 
-    Translation: three axes of the base frame, each with the bound divided by sqrt(3), so that the norm keeps the bound
-    in every direction. The box is kept too: a step is taken only if the arm can still stop inside it, otherwise that
-    axis brakes. (A start outside the box may only approach it.)
+    Translation: three axes of the base frame, each with the bound divided by sqrt(3), so that the norm keeps the
+    bound in every direction. The box is kept too: a step is taken only if the arm can still stop inside it,
+    otherwise that axis brakes. (A start outside the box may only approach it.)
 
     Rotation: the same for the rotation vector, in the base frame, from the orientation of the last tick to the next.
     Each tick starts a new chart at the current orientation, where the rotation vector's first two derivatives are the
