@@ -72,9 +72,13 @@ def load_policy(directory: Path, device: str = "cpu") -> GluePolicy:
         if have is None or want is None or have.shape != want.shape:
             found = "nothing" if have is None else str(list(have.shape))
             needed = "nothing" if want is None else str(list(want.shape))
-            raise CheckpointError(f"{directory} does not fit its configuration: {name} is {found}, needed {needed}")
+            raise CheckpointError(
+                f"{directory} does not fit its configuration: {name} is {found}, needed {needed}"
+            )
         if have.is_floating_point() and not bool(torch.isfinite(have).all()):
-            raise CheckpointError(f"{directory} holds NaN or infinite weights in {name}; it must not drive a robot")
+            raise CheckpointError(
+                f"{directory} holds NaN or infinite weights in {name}; it must not drive a robot"
+            )
     policy.load_state_dict(weights)
     return policy.to(device).eval()
 
@@ -83,7 +87,9 @@ def _load_config(directory: Path) -> GlueConfig:
     try:
         data = read_yaml(directory / CONFIG_FILE)
         if data.get("format") != _FORMAT:
-            raise CheckpointError(f"{directory} has format {data.get('format')!r}, this version reads {_FORMAT!r}")
+            raise CheckpointError(
+                f"{directory} has format {data.get('format')!r}, this version reads {_FORMAT!r}"
+            )
         if data.get("policy") != "glue":
             raise CheckpointError(f"{directory} holds policy {data.get('policy')!r}, not 'glue'")
         return from_mapping(GlueConfig, data.get("glue", {}), str(directory / CONFIG_FILE))

@@ -40,8 +40,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Run the episodes that are not done yet."""
     from glue_bringup.loop.episode import summarise
+    from glue_bringup.loop.pilot import Pilot
     from glue_bringup.loop.run import run_episodes, write_report
-    from glue_bringup.loop.session import Pilot, SyncSession
+    from glue_bringup.loop.sync_session import SyncSession
     from glue_bringup.sim.rendering import require_rendering
     from glue_bringup.task_config import load_task
     from glue_perception.provenance import git_revision

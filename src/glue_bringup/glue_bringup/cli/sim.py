@@ -6,9 +6,13 @@ import argparse
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from glue_bringup.cli.screen import print_report
 from glue_perception.errors import ConfigError
+
+if TYPE_CHECKING:
+    from glue_bringup.loop.session import Session
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -53,8 +57,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the episodes; exit code 0 also where the task was not solved, as that is a result."""
     # Imported here so that `glue --help` answers at once.
     from glue_bringup.loop.episode import summarise
+    from glue_bringup.loop.pilot import Pilot
     from glue_bringup.loop.run import run_episodes, write_report
-    from glue_bringup.loop.session import Pilot, ProtocolSession, SyncSession
+    from glue_bringup.loop.sync_session import SyncSession
     from glue_bringup.recording.bag_video import write_bag_video
     from glue_bringup.sim.rendering import require_rendering
     from glue_bringup.task_config import load_task
@@ -71,7 +76,13 @@ def run(args: argparse.Namespace) -> int:
         record = args.record
         if record is None and args.video is not None:
             record = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="glue_sim_")))
-        session = SyncSession(task, pilot) if args.sync else ProtocolSession(task, pilot)
+        session: Session
+        if args.sync:
+            session = SyncSession(task, pilot)
+        else:
+            from glue_bringup.loop.protocol_session import ProtocolSession
+
+            session = ProtocolSession(task, pilot)
         stack.enter_context(session)
         seeds = range(args.seed, args.seed + args.episodes)
         results = run_episodes(session, seeds, record)

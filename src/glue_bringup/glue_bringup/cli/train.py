@@ -9,7 +9,14 @@ from pathlib import Path
 
 from glue_perception.errors import ConfigError
 
-_TYPES = {"preset": str, "steps": int, "max_minutes": float, "batch_size": int, "learning_rate": float, "seed": int}
+_TYPES = {
+    "preset": str,
+    "steps": int,
+    "max_minutes": float,
+    "batch_size": int,
+    "learning_rate": float,
+    "seed": int,
+}
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,8 +27,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Train GLUE on the bags in a directory. The same command goes on where it was interrupted.",
     )
     parser.add_argument("task", help="a shipped task, e.g. push_button, or a task's YAML file")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="bags, one per demonstration; default: data/TASK")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="the run's directory; default: runs/TASK_PRESET")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="bags, one per demonstration; default: data/TASK"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="the run's directory; default: runs/TASK_PRESET"
+    )
     parser.add_argument("--config", type=Path, metavar="F", help="YAML with any of the settings")
     for name, kind in _TYPES.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=kind.__name__.upper())
@@ -62,4 +73,3 @@ def run(args: argparse.Namespace) -> int:
     print(f"checkpoint: {checkpoint} ({trainer.step} of {config.steps} steps)")
     print(f"try it: glue eval {task.task} --policy {checkpoint}")
     return 0
-

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
-from glue_bringup.loop.session import EXPERT, make_runner
+from glue_bringup.loop.pilot import EXPERT, make_runner
 from glue_bringup.task_config import TaskConfig
 from glue_perception.bags.reader import BagReader
 from glue_perception.config import from_mapping

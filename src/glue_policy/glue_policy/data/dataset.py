@@ -77,6 +77,7 @@ def load_dataset(directory: Path, image_size_px: int, horizon: int, dt_s: float)
     """
     bags = sorted(path for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
     episodes = [
-        load_episode(bag, image_size_px, dt_s) for bag in tqdm(bags, desc="read", unit="bag", dynamic_ncols=True)
+        load_episode(bag, image_size_px, dt_s)
+        for bag in tqdm(bags, desc="read", unit="bag", dynamic_ncols=True)
     ]
     return ChunkDataset(episodes, horizon)

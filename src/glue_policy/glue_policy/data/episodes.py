@@ -65,7 +65,9 @@ def load_episode(bag_path: Path, image_size_px: int, dt_s: float = 0.1) -> Episo
             if frame.stamp_ns not in actions:
                 continue
             if frame.stamp_ns not in patches or frame.stamp_ns not in states:
-                raise BagError(f"{bag_path} lacks key-patches or a robot state for the frame of {frame.stamp_ns} ns")
+                raise BagError(
+                    f"{bag_path} lacks key-patches or a robot state for the frame of {frame.stamp_ns} ns"
+                )
             key_patches = patches[frame.stamp_ns]
             rows.append(
                 (
@@ -80,7 +82,9 @@ def load_episode(bag_path: Path, image_size_px: int, dt_s: float = 0.1) -> Episo
             )
         task = bag.metadata.get("task", "")
     if len(rows) != len(actions):
-        raise BagError(f"{bag_path} holds {len(actions)} demonstrated actions but images for {len(rows)} of them")
+        raise BagError(
+            f"{bag_path} holds {len(actions)} demonstrated actions but images for {len(rows)} of them"
+        )
     counts = {len(row[1]) for row in rows}
     if len(counts) != 1:
         raise BagError(f"{bag_path} holds a varying number of key-patches: {sorted(counts)}")

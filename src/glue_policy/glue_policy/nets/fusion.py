@@ -122,7 +122,9 @@ class GlobalLocalFusion(nn.Module):
         self.query, self.key, self.value = (nn.Linear(dim, dim) for _ in range(3))
         self.out = nn.Linear(dim, dim)
         self.project = nn.Linear(dim, LOCAL_DIM)
-        rows, cols = torch.meshgrid(torch.arange(TOKENS_PER_SIDE), torch.arange(TOKENS_PER_SIDE), indexing="ij")
+        rows, cols = torch.meshgrid(
+            torch.arange(TOKENS_PER_SIDE), torch.arange(TOKENS_PER_SIDE), indexing="ij"
+        )
         centres = cell_centres(torch.stack([rows, cols], dim=-1).view(-1, 2), TOKENS_PER_SIDE)
         self.register_buffer("global_code", positional_code(centres, dim), persistent=False)
 

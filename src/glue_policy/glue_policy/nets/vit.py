@@ -71,7 +71,9 @@ class ClipVit(nn.Module):
             self.model = CLIPVisionModel(config)
             return
         try:
-            self.model = CLIPVisionModel.from_pretrained(str(weights), local_files_only=True, use_safetensors=True)
+            self.model = CLIPVisionModel.from_pretrained(
+                str(weights), local_files_only=True, use_safetensors=True
+            )
         except (OSError, ValueError, RuntimeError) as error:
             raise CheckpointError(
                 f"cannot load CLIP ViT-B/16 from {weights}: {error}. Put config.json and model.safetensors of "
@@ -95,7 +97,9 @@ def clip_weights_directory() -> Path | None:
         return None
     directory = Path(root) / CLIP_DIRECTORY
     if not directory.is_dir():
-        raise CheckpointError(f"{WEIGHTS_VARIABLE} is {root}, but {directory} does not exist; put CLIP's weights there")
+        raise CheckpointError(
+            f"{WEIGHTS_VARIABLE} is {root}, but {directory} does not exist; put CLIP's weights there"
+        )
     return directory
 
 

@@ -6,9 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-
-
-SMALLEST_HALF_RANGE = {"position_m": 0.05, "rotation_6d": 0.1, "gripper_width_m": 0.02, "joint_position_rad": 0.2}
+SMALLEST_HALF_RANGE = {
+    "position_m": 0.05,
+    "rotation_6d": 0.1,
+    "gripper_width_m": 0.02,
+    "joint_position_rad": 0.2,
+}
 """A dimension that hardly varies in the demonstrations is not blown up to the full range: the network would spend
 itself on its noise."""
 

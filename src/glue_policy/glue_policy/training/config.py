@@ -45,7 +45,14 @@ class TrainConfig:
     checkpoint_every_s: float = 60.0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "learning_rate", "gradient_clip", "torch_threads", "checkpoint_every_s"):
+        for name in (
+            "steps",
+            "batch_size",
+            "learning_rate",
+            "gradient_clip",
+            "torch_threads",
+            "checkpoint_every_s",
+        ):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
         if self.max_minutes is not None and not self.max_minutes > 0:

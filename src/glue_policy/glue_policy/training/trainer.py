@@ -52,7 +52,9 @@ class Trainer:
         ConfigError: the directory holds a run of another configuration.
     """
 
-    def __init__(self, config: TrainConfig, dataset: ChunkDataset, directory: Path, record: dict[str, Any]) -> None:
+    def __init__(
+        self, config: TrainConfig, dataset: ChunkDataset, directory: Path, record: dict[str, Any]
+    ) -> None:
         torch.set_num_threads(config.torch_threads)
         torch.manual_seed(config.seed)
         self._config = config
@@ -115,7 +117,9 @@ class Trainer:
         self._average.update(self._policy, self.step)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise CheckpointError(f"the loss became {value} in step {self.step}; lower learning_rate and train anew")
+            raise CheckpointError(
+                f"the loss became {value} in step {self.step}; lower learning_rate and train anew"
+            )
         return value
 
     def _precision(self) -> AbstractContextManager[Any]:

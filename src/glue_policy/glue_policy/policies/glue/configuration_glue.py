@@ -58,7 +58,11 @@ class GlueConfig:
     action_time_s: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.encoder is Encoder.CLIP and (self.encoder_dim, self.encoder_depth, self.encoder_heads) != (768, 12, 12):
+        if self.encoder is Encoder.CLIP and (self.encoder_dim, self.encoder_depth, self.encoder_heads) != (
+            768,
+            12,
+            12,
+        ):
             raise ConfigError(
                 "encoder clip is ViT-B/16 with encoder_dim 768, encoder_depth 12, encoder_heads 12, not "
                 f"{self.encoder_dim}, {self.encoder_depth}, {self.encoder_heads}"
@@ -66,7 +70,9 @@ class GlueConfig:
         for name in ("encoder_heads", "fusion_heads"):
             heads = getattr(self, name)
             if heads < 1 or self.encoder_dim % heads:
-                raise ConfigError(f"encoder_dim {self.encoder_dim} must be a multiple of {name}, which is {heads}")
+                raise ConfigError(
+                    f"encoder_dim {self.encoder_dim} must be a multiple of {name}, which is {heads}"
+                )
         if self.encoder_dim % 4:
             raise ConfigError(f"encoder_dim must be a multiple of 4, not {self.encoder_dim}")
         if not self.channels or any(c < 8 or c % 8 for c in self.channels):

@@ -1,0 +1,75 @@
+"""Episodes in real time on the protocol-level twin, through the robot's own driver."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from glue_bringup.arm.franky_arm import FrankyArm, FrankyArmConfig
+from glue_bringup.arm.limits import RobotModel
+from glue_bringup.gripper.franky_gripper import FrankyGripper
+from glue_bringup.loop.episode import EpisodeResult, HostKind
+from glue_bringup.loop.pilot import Pilot
+from glue_bringup.loop.realtime_loop import RealtimeLoop, Robot
+from glue_bringup.loop.session import episode_metadata
+from glue_bringup.recording.episode_recorder import EpisodeRecorder, Outcome
+from glue_bringup.sim.protocol_twin import ProtocolTwin
+from glue_bringup.task_config import TaskConfig
+from glue_perception.pipeline import build_pipeline
+from glue_perception.timing import LatencyRecorder
+
+
+class ProtocolSession:
+    """Episodes in real time: a fresh `ProtocolTwin` each, driven through the robot's own driver."""
+
+    host = HostKind.PROTOCOL
+
+    def __init__(self, task: TaskConfig, pilot: Pilot) -> None:
+        self.latencies = LatencyRecorder()
+        self.real_time_factors: list[float] = []
+        self._task = task
+        self._pilot = pilot
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing outlives an episode."""
+
+    def run(self, seed: int, bag: Path | None) -> EpisodeResult:
+        """Start the twin, connect the driver, run one episode; see `RealtimeLoop.run`."""
+        task = self._task
+        pipeline = build_pipeline(task.perception, task.queries)
+        with ExitStack() as stack:
+            twin = stack.enter_context(ProtocolTwin(task.task, seed=seed, camera=task.camera))
+            gripper = FrankyGripper(twin.robot_ip)
+            stack.callback(gripper.stop)
+            arm = FrankyArm(
+                FrankyArmConfig(robot_ip=twin.robot_ip, robot_model=RobotModel.FR3),
+                task.gains,
+                gripper.width_m,
+            )
+            stack.callback(arm.stop)
+            recorder = None
+            if bag is not None:
+                metadata = episode_metadata(
+                    task, self._pilot.name, self.host, seed, twin.T_base_camera.tolist()
+                )
+                recorder = stack.enter_context(EpisodeRecorder(bag, metadata))
+            loop = RealtimeLoop(
+                task,
+                Robot(arm, gripper, twin.camera, RobotModel.FR3),
+                pipeline,
+                self._pilot.source(seed, lambda: twin.truth, self.latencies),
+                self.latencies,
+                recorder,
+            )
+            result = loop.run(seed, lambda: twin.status().success)
+            self.real_time_factors.append(twin.status().real_time_factor)
+            if recorder is not None:
+                recorder.close(Outcome.SUCCESS if result.success else Outcome.FAILURE)
+        return result

@@ -1,0 +1,53 @@
+"""Episodes in the synchronous twin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from glue_bringup.loop.episode import EpisodeResult, HostKind
+from glue_bringup.loop.pilot import Pilot
+from glue_bringup.loop.session import episode_metadata
+from glue_bringup.loop.sync_loop import SyncLoop
+from glue_bringup.recording.episode_recorder import EpisodeRecorder, Outcome
+from glue_bringup.sim.sync_twin import SyncTwin
+from glue_bringup.task_config import TaskConfig
+from glue_perception.pipeline import build_pipeline
+from glue_perception.timing import LatencyRecorder
+
+
+class SyncSession:
+    """Episodes in one `SyncTwin`, which is reset between them."""
+
+    host = HostKind.SYNC
+
+    def __init__(self, task: TaskConfig, pilot: Pilot) -> None:
+        self.latencies = LatencyRecorder()
+        self._task = task
+        self._pilot = pilot
+        self._pipeline = build_pipeline(task.perception, task.queries)
+
+    def __enter__(self) -> Self:
+        self._twin = SyncTwin(self._task.task, seed=0, camera=self._task.camera, gains=self._task.gains)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._twin.close()
+
+    def run(self, seed: int, bag: Path | None) -> EpisodeResult:
+        """Run one episode; see `SyncLoop.run`."""
+        twin = self._twin
+        source = self._pilot.source(seed, lambda: twin.truth, self.latencies)
+        loop = SyncLoop(self._task, twin, self._pipeline, self.latencies)
+        if bag is None:
+            return loop.run(seed, source)
+        metadata = episode_metadata(
+            self._task, self._pilot.name, self.host, seed, twin.T_base_camera.tolist()
+        )
+        with EpisodeRecorder(bag, metadata) as recorder:
+            result = loop.run(seed, source, recorder)
+            recorder.close(Outcome.SUCCESS if result.success else Outcome.FAILURE)
+        return result
