@@ -17,8 +17,8 @@ from glue_policy.policies.glue.modeling_glue import GluePolicy
 class PolicyRunner:
     """Runs a policy on observations.
 
-    The noise is seeded by (seed, capture stamp), so a chunk is a function of its observation alone: a replay gives the
-    same bits in any order. One thread.
+    The noise is seeded by (seed, capture stamp), so a chunk is a function of its observation alone: a replay gives
+    the same bits in any order. One thread.
 
     Args:
         policy: In evaluation mode.

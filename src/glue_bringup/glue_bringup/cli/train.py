@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -41,6 +42,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Train; exit code 130 after Ctrl-C, with the state saved."""
+    # Before torch is loaded: spinning threads of its pool make training five times slower beside other work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from glue_bringup.task_config import load_task
     from glue_perception.config import from_mapping, read_yaml
     from glue_policy.data.dataset import load_dataset

@@ -31,7 +31,7 @@ class TrainConfig:
     """
 
     preset: str = "tiny"
-    steps: int = 4000
+    steps: int = 3500
     max_minutes: float | None = None
     batch_size: int = 64
     learning_rate: float = 1e-3

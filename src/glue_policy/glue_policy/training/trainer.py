@@ -182,7 +182,8 @@ class Trainer:
             same = {"max_minutes": None, "torch_threads": 1, "checkpoint_every_s": 1.0}
             if to_mapping(old) | same != to_mapping(self._config) | same:
                 raise ConfigError(
-                    f"{self._directory} holds a run with other settings (see {path}); give another --out, or delete it"
+                    f"{self._directory} holds a run with other settings (see {path}); "
+                    "give another --out, or delete it"
                 )
         path.write_text(yaml.safe_dump(to_mapping(self._config), sort_keys=False), encoding="utf-8")
 

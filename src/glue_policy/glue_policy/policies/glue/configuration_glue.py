@@ -65,7 +65,7 @@ class GlueConfig:
         ):
             raise ConfigError(
                 "encoder clip is ViT-B/16 with encoder_dim 768, encoder_depth 12, encoder_heads 12, not "
-                f"{self.encoder_dim}, {self.encoder_depth}, {self.encoder_heads}"
+                f"{', '.join(map(str, shape))}"
             )
         for name in ("encoder_heads", "fusion_heads"):
             heads = getattr(self, name)
@@ -114,7 +114,7 @@ PRESETS = {
     "tiny": GlueConfig(
         encoder=Encoder.SMALL,
         encoder_dim=128,
-        encoder_depth=4,
+        encoder_depth=3,
         encoder_heads=4,
         fusion_heads=4,
         local_position=LocalPosition.KEYPOINT,
