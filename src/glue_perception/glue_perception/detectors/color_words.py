@@ -129,7 +129,7 @@ def color_of(query: str) -> str:
         )
     if not named:
         known = sorted(REGIONS)
-        close = [m for word in words for m in difflib.get_close_matches(word, known, n=1, cutoff=0.7)]
+        close = [m for word in words for m in difflib.get_close_matches(word, known, n=1, cutoff=0.65)]
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise QueryError(
             f"query {query!r} has no colour word, and the color detector knows things by colour alone; {hint}"

@@ -72,15 +72,17 @@ class _Past:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """What is seen at some places: how like the templates it is, and the patches themselves."""
+    """What is seen at some places: how like the first and how like any template it is, and the patches."""
 
     xy_px: Float[np.ndarray, "n 2"]
+    first_similarity: Float[np.ndarray, "n"]
     similarity: Float[np.ndarray, "n"]
     patch: PatchTemplates
 
     def replaced(self, other: _Found, where: Bool[np.ndarray, "n"]) -> _Found:
         return _Found(
             np.where(where[:, None], other.xy_px, self.xy_px),
+            np.where(where, other.first_similarity, self.first_similarity),
             np.where(where, other.similarity, self.similarity),
             self.patch.blended(other.patch, where.astype(float)),
         )
@@ -88,6 +90,7 @@ class _Found:
 
 _PAST_FRAMES = 4
 _LAYOUT_MARGIN = 0.05
+_ANCHOR_SIMILARITY = 0.85
 _ADAPT_ABOVE = 0.8
 _RIVAL_MARGIN = 0.02
 _MIN_WITNESSES = 3
@@ -194,7 +197,7 @@ class _State:
         self._xy = np.where(visible[:, None], place, self._hidden_place(common_xy, visible, shift))
         self._visible = visible
         self._adapt(patch, np.where(visible & trusted, similarity, 0.0))
-        self._set_anchors()
+        self._set_anchors(found.first_similarity)
         self._remember(np.where(visible, similarity, 0.0), shift)
         self._last_gray = gray
         trust = np.where(agrees, np.exp(-round_trip_px / (2.0 * self._scale)), 1.0)
@@ -272,8 +275,8 @@ class _State:
         An arm that slides over a small object takes the flow of most of its points along. The points it has not
         reached yet still match where they were, and those are the better half.
         """
-        now = self._look(frame, common_xy)[0].similarity
-        then = self._look(frame, self._xy)[0].similarity
+        now = self._look(frame, common_xy).similarity
+        then = self._look(frame, self._xy).similarity
         result = common_xy.copy()
         for members in self._objects:
             better_half = (len(members) + 1) // 2
@@ -290,7 +293,7 @@ class _State:
         object's layout (a finger dragged it over a cap of one colour) goes back to its place in the layout.
         """
         layout_xy = self._layout(here.xy_px)
-        astray = np.linalg.norm(here.xy_px - layout_xy, axis=1) > self._config.max_deviation_px * self._scale
+        astray = self._astray(here.xy_px, layout_xy)
         if not astray.any():
             return here
         there = self._align(frame, gray, layout_xy)
@@ -317,19 +320,16 @@ class _State:
         reach = np.where(self._visible, self._config.max_deviation_px, self._config.search_px) * self._scale
         ok = np.isfinite(residual) & self._textured & (np.linalg.norm(aligned - place, axis=1) <= reach)
         aligned = np.where(ok[:, None], aligned, place)
-        here, here_first = self._look(frame, place)
-        there, there_first = self._look(frame, aligned)
-        move = ok & (there_first >= np.maximum(here_first, self._config.hide_similarity) - _RIVAL_MARGIN)
-        return here.replaced(there, move)
+        here, there = self._look(frame, place), self._look(frame, aligned)
+        least = np.maximum(here.first_similarity, self._config.hide_similarity) - _RIVAL_MARGIN
+        return here.replaced(there, ok & (there.first_similarity >= least))
 
-    def _look(
-        self, frame: CameraFrame, xy_px: Float[np.ndarray, "n 2"]
-    ) -> tuple[_Found, Float[np.ndarray, "n"]]:
-        """Return what is seen at some places, and its similarity to the first frame alone."""
+    def _look(self, frame: CameraFrame, xy_px: Float[np.ndarray, "n 2"]) -> _Found:
         patch = self._sampler.sample(frame.rgb, xy_px)
         first = self._sampler.similarity(patch, self._first_patch)
-        adapted = self._sampler.similarity(patch, self._adapted_patch)
-        return _Found(xy_px, np.maximum(first, adapted), patch), first
+        return _Found(
+            xy_px, first, np.maximum(first, self._sampler.similarity(patch, self._adapted_patch)), patch
+        )
 
     def _hidden_place(
         self,
@@ -354,10 +354,24 @@ class _State:
         weight = np.where(similarity >= _ADAPT_ABOVE, self._config.adaptation, 0.0)
         self._adapted_patch = self._adapted_patch.blended(patch, weight)
 
-    def _set_anchors(self) -> None:
+    def _set_anchors(self, first_similarity: Float[np.ndarray, "n"]) -> None:
+        """Take an object's place now as its place at rest if all of it is in clear view and in its layout.
+
+        An arm that is just coming into a window has already begun to bend the flow there.
+        """
+        in_layout = ~self._astray(self._xy, self._layout(self._xy))
+        clear = self._visible & in_layout & (first_similarity >= _ANCHOR_SIMILARITY)
         for members in self._objects:
-            if self._visible[members].all():
+            if clear[members].all():
                 self._anchor_xy[members] = self._xy[members]
+
+    def _astray(
+        self, xy_px: Float[np.ndarray, "n 2"], layout_xy: Float[np.ndarray, "n 2"]
+    ) -> Bool[np.ndarray, "n"]:
+        astray: np.ndarray = (
+            np.linalg.norm(xy_px - layout_xy, axis=1) > self._config.max_deviation_px * self._scale
+        )
+        return astray
 
     def _remember(self, similarity: Float[np.ndarray, "n"], shift: Float[np.ndarray, "n 2"]) -> None:
         self._past.append(_Past(self._xy.copy(), similarity, shift))
