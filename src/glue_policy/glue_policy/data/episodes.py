@@ -88,7 +88,9 @@ def load_episode(bag_path: Path, image_size_px: int, dt_s: float = 0.1) -> Episo
     counts = {len(row[1]) for row in rows}
     if len(counts) != 1:
         raise BagError(f"{bag_path} holds a varying number of key-patches: {sorted(counts)}")
-    episode = EpisodeArrays(*(np.stack(column) for column in zip(*rows, strict=True)), task=task)
+    columns = [np.stack(column) for column in zip(*rows, strict=True)]
+    image, row_col, xy, visible, joints, action, stamp_ns = columns
+    episode = EpisodeArrays(image, row_col, xy, visible, joints, action, stamp_ns, task)
     _check_spacing(bag_path, episode, dt_s)
     return episode
 

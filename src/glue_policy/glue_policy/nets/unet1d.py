@@ -61,6 +61,22 @@ class FilmResidual(nn.Module):
         return out
 
 
+class Level(nn.Module):
+    """Two residual blocks of one resolution."""
+
+    def __init__(self, channels_in: int, channels_out: int, condition_dim: int) -> None:
+        super().__init__()
+        self.first = FilmResidual(channels_in, channels_out, condition_dim)
+        self.second = FilmResidual(channels_out, channels_out, condition_dim)
+
+    def forward(
+        self, x: Float[Tensor, "b c_in h"], condition: Float[Tensor, "b w"]
+    ) -> Float[Tensor, "b c_out h"]:
+        """Return the level's output."""
+        out: Tensor = self.second(self.first(x, condition), condition)
+        return out
+
+
 class ConditionalUnet1d(nn.Module):
     """Predicts the noise in an action chunk.
 
@@ -76,30 +92,13 @@ class ConditionalUnet1d(nn.Module):
         self.step_embedding = StepEmbedding(step_dim)
         width = condition_dim + step_dim
         pairs = list(zip((action_dim, *channels[:-1]), channels, strict=True))
-        self.down = nn.ModuleList()
-        for level, (inner, outer) in enumerate(pairs):
-            last = level == len(pairs) - 1
-            self.down.append(
-                nn.ModuleList(
-                    [
-                        FilmResidual(inner, outer, width),
-                        FilmResidual(outer, outer, width),
-                        nn.Identity() if last else nn.Conv1d(outer, outer, 3, 2, 1),
-                    ]
-                )
-            )
-        self.middle = nn.ModuleList(FilmResidual(channels[-1], channels[-1], width) for _ in range(2))
-        self.up = nn.ModuleList()
-        for inner, outer in reversed(pairs[1:]):
-            self.up.append(
-                nn.ModuleList(
-                    [
-                        FilmResidual(2 * outer, inner, width),
-                        FilmResidual(inner, inner, width),
-                        nn.ConvTranspose1d(inner, inner, 4, 2, 1),
-                    ]
-                )
-            )
+        self.down = nn.ModuleList(Level(inner, outer, width) for inner, outer in pairs)
+        self.shrink = nn.ModuleList(nn.Conv1d(outer, outer, 3, 2, 1) for _, outer in pairs[:-1])
+        self.middle = Level(channels[-1], channels[-1], width)
+        self.up = nn.ModuleList(Level(2 * outer, inner, width) for inner, outer in reversed(pairs[1:]))
+        self.grow = nn.ModuleList(
+            nn.ConvTranspose1d(inner, inner, 4, 2, 1) for inner, _ in reversed(pairs[1:])
+        )
         self.last = nn.Sequential(ConvBlock(channels[0], channels[0]), nn.Conv1d(channels[0], action_dim, 1))
 
     def forward(
@@ -112,14 +111,13 @@ class ConditionalUnet1d(nn.Module):
         condition = torch.cat([self.step_embedding(step), global_cond], dim=-1)
         x = noisy.transpose(1, 2)
         skips: list[Tensor] = []
-        for first, second, shrink in self.down:  # type: ignore[misc]
-            x = second(first(x, condition), condition)
+        for index, level in enumerate(self.down):
+            x = level(x, condition)
             skips.append(x)
-            x = shrink(x)
-        for block in self.middle:
-            x = block(x, condition)
-        for first, second, grow in self.up:  # type: ignore[misc]
-            x = torch.cat([x, skips.pop()], dim=1)
-            x = grow(second(first(x, condition), condition))
+            if index < len(self.shrink):
+                x = self.shrink[index](x)
+        x = self.middle(x, condition)
+        for level, grow in zip(self.up, self.grow, strict=True):
+            x = grow(level(torch.cat([x, skips.pop()], dim=1), condition))
         out: Tensor = self.last(x).transpose(1, 2)
         return out

@@ -120,7 +120,8 @@ class Block(nn.Module):
         # Written out: the backward pass of scaled_dot_product_attention takes half as long again on a CPU in bf16.
         attended = (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(dim=-1) @ v
         x = x + self.out(attended.transpose(1, 2).reshape(b, t, d))
-        return x + self.mlp(self.norm2(x))
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out
 
 
 class SmallVit(nn.Module):

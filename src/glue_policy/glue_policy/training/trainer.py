@@ -111,7 +111,7 @@ class Trainer:
         with self._precision():
             loss = self._policy.loss(batch, generator)
         self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._policy.parameters(), config.gradient_clip)
         self._optimiser.step()
         self._average.update(self._policy, self.step)

@@ -58,11 +58,8 @@ class GlueConfig:
     action_time_s: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.encoder is Encoder.CLIP and (self.encoder_dim, self.encoder_depth, self.encoder_heads) != (
-            768,
-            12,
-            12,
-        ):
+        shape = (self.encoder_dim, self.encoder_depth, self.encoder_heads)
+        if self.encoder is Encoder.CLIP and shape != (768, 12, 12):
             raise ConfigError(
                 "encoder clip is ViT-B/16 with encoder_dim 768, encoder_depth 12, encoder_heads 12, not "
                 f"{', '.join(map(str, shape))}"

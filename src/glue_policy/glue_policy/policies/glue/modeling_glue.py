@@ -104,7 +104,8 @@ class GluePolicy(Policy):
         predicted = self.unet(self.diffusion.add_noise(clean, noise, step), step, condition)
         valid = batch["action_valid"].repeat_interleave(NOISE_DRAWS, dim=0).unsqueeze(-1).float()
         squared = (predicted.float() - noise).square() * valid
-        return squared.sum() / (valid.sum() * ACTION_DIM).clamp_min(1.0)
+        loss: Tensor = squared.sum() / (valid.sum() * ACTION_DIM).clamp_min(1.0)
+        return loss
 
     def sample(
         self, condition: Float[Tensor, "b w"], num_inference_steps: int, generator: torch.Generator
