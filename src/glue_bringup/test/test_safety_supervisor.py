@@ -35,7 +35,9 @@ def make_patches(stamp_ns: int, tracked: int = 10) -> KeyPatches:
 class Rig:
     """A perfect arm, a camera at 20 Hz and a policy at 10 Hz around a supervisor, in simulated time."""
 
-    def __init__(self, config: SafetyConfig = CONFIG, path: Callable[[float], np.ndarray] | None = None) -> None:
+    def __init__(
+        self, config: SafetyConfig = CONFIG, path: Callable[[float], np.ndarray] | None = None
+    ) -> None:
         self.supervisor = SafetySupervisor(config, PANDA)
         self.now_ns = 1_000_000_000
         self.path = path or (lambda t: START_M + np.array([0.0, 0.1 * np.sin(2.0 * t), 0.0]))
