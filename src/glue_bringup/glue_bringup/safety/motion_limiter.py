@@ -50,7 +50,6 @@ class AxisTriple:
 
     def __init__(self, velocity: float, acceleration: float, jerk: float) -> None:
         self.axis_velocity = velocity / math.sqrt(3.0)
-        self._axis_jerk = jerk / math.sqrt(3.0)
         self._otg = ruckig.Ruckig(3)
         self._trajectory = ruckig.Trajectory(3)
         self._chase = self._make_input(acceleration, jerk, ruckig.ControlInterface.Position)
@@ -109,33 +108,20 @@ class AxisTriple:
     def brake(self, state: AxisState, dt_s: float) -> AxisState:
         """Return the state `dt_s` later on the fastest way to rest."""
         self._plan_brake(state)
-        position, velocity, acceleration = self._trajectory.at_time(dt_s)
-        return AxisState(np.array(position), np.array(velocity), np.array(acceleration))
+        way, velocity, acceleration = self._trajectory.at_time(dt_s)
+        return AxisState(state.position + np.array(way), np.array(velocity), np.array(acceleration))
 
     def braking_reach(self, state: AxisState) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
         """Return the lowest and highest position of each axis on the fastest way to rest."""
         self._plan_brake(state)
-        end = np.array(self._trajectory.at_time(self._trajectory.duration)[0])
-        turn = np.array([self._turning_point(*axis) for axis in zip(*vars(state).values(), strict=True)])
-        ends = np.stack([state.position, turn, end])
-        return ends.min(axis=0), ends.max(axis=0)
-
-    def _turning_point(self, position: float, velocity: float, acceleration: float) -> float:
-        """Return where a braking axis turns round, or its position if it does not.
-
-        Braking so hard that the velocity passes zero before the acceleration is taken back, it turns where the
-        velocity is zero under full opposite jerk.
-        """
-        jerk = -math.copysign(self._axis_jerk, acceleration)
-        radicand = acceleration**2 - 2.0 * jerk * velocity
-        if velocity * acceleration >= 0.0 or acceleration**2 <= 2.0 * self._axis_jerk * abs(velocity):
-            return position
-        t = (abs(acceleration) - math.sqrt(radicand)) / self._axis_jerk
-        return position + velocity * t + acceleration * t**2 / 2.0 + jerk * t**3 / 6.0
+        extrema = self._trajectory.position_extrema
+        low, high = np.array([e.min for e in extrema]), np.array([e.max for e in extrema])
+        return state.position + low, state.position + high
 
     def _plan_brake(self, state: AxisState) -> None:
+        # From zero, as Ruckig counts zero among the extrema of a velocity plan wherever it starts.
         values = self._brake
-        values.current_position = state.position
+        values.current_position = [0.0, 0.0, 0.0]
         values.current_velocity = state.velocity
         values.current_acceleration = state.acceleration
         values.target_velocity = [0.0, 0.0, 0.0]
