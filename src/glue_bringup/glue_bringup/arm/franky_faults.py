@@ -15,6 +15,7 @@ REMEDIES = (
     ("user stop", "release the external activation device, then start again"),
     ("preempted", "another program has taken the control over; end it and start again"),
     ("timeout", "the robot no longer answers: check its power, its cable and whether it is locked in Desk"),
+    ("interrupted", "the connection is broken: check the robot's power and the cable, then connect again"),
     ("net exception", "the connection is broken: check the cable, then connect again"),
     ("i/o error", "the connection is broken: check the cable, then connect again"),
 )  # fmt: skip

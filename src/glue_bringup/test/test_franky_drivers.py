@@ -1,0 +1,230 @@
+"""The franky drivers against franky-sim, which speaks the robot's own protocol."""
+
+import contextlib
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glue_bringup.arm.franky_arm import FrankyArm, FrankyArmConfig, Realtime
+from glue_bringup.arm.franky_faults import explain
+from glue_bringup.arm.impedance_gains import ImpedanceGains
+from glue_bringup.arm.limits import RobotModel
+from glue_bringup.gripper.franky_gripper import FrankyGripper, FrankyGripperConfig
+from glue_perception.errors import ConfigError, HardwareError, NotReadyError
+
+pytest.importorskip("franky", reason="needs franky-control")
+pytest.importorskip("franky_sim", reason="needs franky-sim")
+
+SERVER = Path(__file__).with_name("franky_sim_server.py")
+
+
+@dataclass
+class SimulatedRobot:
+    address: str
+    process: subprocess.Popen[str]
+
+    def arm(self, model: RobotModel = RobotModel.FR3, gripper: FrankyGripper | None = None) -> FrankyArm:
+        width_m: Callable[[], float] = gripper.width_m if gripper else lambda: 0.0
+        return FrankyArm(FrankyArmConfig(self.address, model), ImpedanceGains(), width_m)
+
+
+@pytest.fixture
+def robot() -> Iterator[SimulatedRobot]:
+    with subprocess.Popen([sys.executable, str(SERVER)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        assert address, "franky-sim did not start"
+        yield SimulatedRobot(address, process)
+        process.kill()
+
+
+@contextlib.contextmanager
+def listener(answer: bytes | None) -> Iterator[str]:
+    """A port 1337 that accepts and sends `answer`, or nothing at all."""
+    address = "127.77.0.1"
+    with socket.create_server((address, 1337)) as server:
+
+        def work() -> None:
+            with contextlib.suppress(OSError):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(1000)
+                    connection.sendall(answer or b"")
+                    connection.recv(1000)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        yield address
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    end_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_arm_starts_without_a_jump_follows_and_stops_twice(robot):
+    arm = robot.arm()
+    before = arm.state()
+    assert before.joint_position_rad[5] == pytest.approx(1.57, abs=0.02)
+    with pytest.raises(NotReadyError, match="call start first"):
+        arm.set_target(before.T_base_ee)
+    arm.start()
+    target = before.T_base_ee.copy()
+    drift_m = 0.0
+    for _ in range(40):
+        drift_m = max(drift_m, float(np.linalg.norm(arm.state().T_base_ee[:3, 3] - before.T_base_ee[:3, 3])))
+        time.sleep(0.01)
+    assert drift_m < 0.002
+    for step in range(100):
+        target[1, 3] = before.T_base_ee[1, 3] + 0.0005 * step
+        arm.set_target(target)
+        time.sleep(0.01)
+    time.sleep(1.0)
+    reached = arm.state()
+    assert np.linalg.norm(reached.T_base_ee[:3, 3] - target[:3, 3]) < 0.015
+    assert abs(time.time_ns() - reached.stamp_ns) < 50_000_000
+    arm.stop()
+    arm.stop()
+    arm.start()
+    assert np.linalg.norm(arm.state().T_base_ee[:3, 3] - target[:3, 3]) < 0.02
+    arm.stop()
+
+
+def test_state_is_cheap_under_control(robot):
+    arm = robot.arm()
+    arm.start()
+    start_s = time.perf_counter()
+    for _ in range(200):
+        arm.state()
+    assert time.perf_counter() - start_s < 0.4
+    arm.stop()
+
+
+def test_killed_robot_is_reported_soon_and_stop_returns(robot):
+    arm = robot.arm()
+    arm.start()
+    robot.process.kill()
+    start_s = time.monotonic()
+    with pytest.raises(HardwareError, match="check"):
+        while time.monotonic() - start_s < 5.0:
+            state = arm.state()
+            arm.set_target(state.T_base_ee)
+            time.sleep(0.01)
+    assert time.monotonic() - start_s < 1.5
+    arm.stop()
+    arm.stop()
+    assert time.monotonic() - start_s < 5.0
+    with pytest.raises(HardwareError, match="cable"):
+        arm.start()
+
+
+def test_fr3_is_not_taken_for_a_panda(robot):
+    with pytest.raises(HardwareError, match="set robot_model: fr3"):
+        robot.arm(RobotModel.PANDA)
+
+
+def test_refused_connection_names_the_remedy():
+    start_s = time.monotonic()
+    with pytest.raises(HardwareError, match=r"127\.77\.0\.2.*enable FCI"):
+        FrankyArm(FrankyArmConfig("127.77.0.2", RobotModel.FR3), ImpedanceGains())
+    assert time.monotonic() - start_s < 3.0
+
+
+def test_robot_that_accepts_but_is_silent_times_out():
+    start_s = time.monotonic()
+    with listener(None) as address, pytest.raises(HardwareError, match="port 1337 is open"):
+        config = FrankyArmConfig(address, RobotModel.FR3, connect_timeout_s=0.5)
+        FrankyArm(config, ImpedanceGains())
+    assert time.monotonic() - start_s < 2.0
+
+
+def test_other_server_version_asks_for_the_right_wheel():
+    # Reply to Connect: header (command, id, size), then status 1 (incompatible) and the server's version 5: a Panda.
+    reply = struct.pack("<III", 0, 0, 20) + struct.pack("<HH4x", 1, 5)
+    with listener(reply) as address, pytest.raises(HardwareError, match=r"Panda needs libfranka 0\.9"):
+        FrankyArm(FrankyArmConfig(address, RobotModel.PANDA), ImpedanceGains())
+
+
+@pytest.mark.skipif(Path("/sys/kernel/realtime").exists(), reason="this kernel is a real-time one")
+def test_real_time_that_is_not_to_be_had_is_reported(robot):
+    with pytest.raises(HardwareError, match="PREEMPT_RT"):
+        FrankyArm(FrankyArmConfig(robot.address, RobotModel.FR3, Realtime.ENFORCE), ImpedanceGains())
+
+
+def test_gripper_moves_in_the_background_and_reads_its_width(robot):
+    gripper = FrankyGripper(robot.address)
+    opening_m = gripper.width_m()
+    start_s = time.perf_counter()
+    gripper.command(0.0)
+    gripper.command(0.06)
+    gripper.command(0.001)
+    assert time.perf_counter() - start_s < 0.02
+    assert opening_m > 0.02
+    assert wait_until(lambda: gripper.width_m() < 0.003, 5.0)
+    gripper.command(0.08)
+    assert wait_until(lambda: gripper.width_m() > 0.075, 5.0)
+    gripper.command(0.077)
+    time.sleep(0.3)
+    assert gripper.width_m() > 0.0775, "within the dead band nothing moves"
+    gripper.stop()
+    gripper.stop()
+
+
+def test_gripper_fault_is_raised_by_the_next_command(robot):
+    gripper = FrankyGripper(robot.address, FrankyGripperConfig(motion_timeout_s=1.0))
+    gripper.command(0.08)
+    robot.process.kill()
+    start_s = time.monotonic()
+    with pytest.raises(HardwareError, match="gripper"):
+        while time.monotonic() - start_s < 5.0:
+            gripper.command(0.0)
+            gripper.command(0.08)
+            time.sleep(0.02)
+    gripper.stop()
+    assert time.monotonic() - start_s < 4.0
+
+
+def test_missing_gripper_is_reported():
+    with pytest.raises(HardwareError, match=r"gripper at 127\.77\.0\.4"):
+        FrankyGripper("127.77.0.4")
+
+
+def test_state_carries_the_gripper_width(robot):
+    gripper = FrankyGripper(robot.address)
+    assert robot.arm(gripper=gripper).state().gripper_width_m == pytest.approx(gripper.width_m(), abs=1e-4)
+    gripper.stop()
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ('Move command aborted: motion aborted by reflex! ["cartesian_reflex"]', "recover_from_errors"),
+        ("Running kernel does not have realtime capabilities.", "PREEMPT_RT"),
+        ("UDP receive: Timeout", "power"),
+        ("something new", "Desk"),
+    ],
+)
+def test_faults_come_with_a_remedy(message, advice):
+    assert advice in explain("the robot stopped", RuntimeError(f"libfranka: {message}"))
+
+
+def test_wrong_settings_are_refused():
+    with pytest.raises(ConfigError, match="robot_ip is empty"):
+        FrankyArmConfig(" ", RobotModel.FR3)
+    with pytest.raises(ConfigError, match="collision_force_n"):
+        FrankyArmConfig("172.16.0.2", RobotModel.FR3, collision_force_n=0.0)
+    with pytest.raises(ConfigError, match="speed_m_s"):
+        FrankyGripperConfig(speed_m_s=0.5)
