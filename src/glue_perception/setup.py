@@ -15,6 +15,7 @@ setup(
     distclass=ReadableDistribution,
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/glue_perception"]),
-        ("share/glue_perception", ["package.xml"]),
+        # With --symlink-install colcon builds among links to the files named here, so pyproject.toml is one of them.
+        ("share/glue_perception", ["package.xml", "pyproject.toml"]),
     ],
 )
