@@ -62,7 +62,7 @@ class VideoWriter:
             self._sink.send(None)
         if size != self._size:
             raise InvalidValueError(
-                f"the video {self._path} has frames of {self._size}, cannot add one of {size}"
+                f"a frame of {size} px cannot follow one of {self._size} px in {self._path}"
             )
         self._sink.send(np.ascontiguousarray(rgb).tobytes())
 
