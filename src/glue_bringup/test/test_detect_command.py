@@ -13,7 +13,8 @@ import pytest
 from glue_bringup.cli import detect
 from glue_perception.cameras.clip import ClipCamera
 from glue_perception.errors import ConfigError, GlueError, QueryError
-from glue_perception.video_writer import VideoWriter, write_picture
+from glue_perception.picture import write_picture
+from glue_perception.video import VideoWriter
 
 CLIPS = Path(os.environ.get("GLUE_CLIPS_DIR", Path(__file__).parents[4] / "shared/data/real_robot_clips"))
 

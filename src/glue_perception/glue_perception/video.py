@@ -11,7 +11,8 @@ import imageio_ffmpeg
 import numpy as np
 from jaxtyping import UInt8
 
-from glue_perception.errors import ConfigError
+from glue_perception.errors import ConfigError, InvalidValueError
+from glue_perception.picture import make_folder_of
 
 
 class VideoWriter:
@@ -19,38 +20,39 @@ class VideoWriter:
 
     Args:
         path: Ends in .mp4 or .mkv; folders are made.
-        fps_hz: Playback rate.
+        rate_hz: Playback rate.
 
     Raises:
         ConfigError: another ending, or a path that cannot be written.
     """
 
-    def __init__(self, path: Path, fps_hz: float) -> None:
+    def __init__(self, path: Path, rate_hz: float) -> None:
         if path.suffix not in {".mp4", ".mkv"}:
             raise ConfigError(f"a video's name must end in .mp4 or .mkv, found {path.name!r}")
+        make_folder_of(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         except OSError as error:
-            raise ConfigError(f"cannot write the video {path}: {error}") from error
+            raise ConfigError(f"cannot write the video {path}: {error.strerror}") from error
         self._path = path
-        self._fps_hz = fps_hz
+        self._rate_hz = rate_hz
         self._size: tuple[int, int] | None = None
         self._sink: Generator[None, bytes | None, None] | None = None
 
     def write(self, rgb: UInt8[np.ndarray, "height width 3"]) -> None:
-        """Append one frame.
+        """Append one frame; odd sizes lose their last row or column, as the codec knows even sizes only.
 
         Raises:
-            ConfigError: its size differs from the first frame's.
+            InvalidValueError: its size differs from the first frame's.
         """
+        rgb = rgb[: rgb.shape[0] // 2 * 2, : rgb.shape[1] // 2 * 2]
         size = (rgb.shape[1], rgb.shape[0])
         if self._sink is None:
             self._size = size
             self._sink = imageio_ffmpeg.write_frames(
                 str(self._path),
                 size,
-                fps=self._fps_hz,
+                fps=self._rate_hz,
                 codec="libx264",
                 pix_fmt_out="yuv420p",
                 macro_block_size=2,
@@ -59,7 +61,9 @@ class VideoWriter:
             )
             self._sink.send(None)
         if size != self._size:
-            raise ConfigError(f"the video {self._path} has frames of {self._size}, cannot add one of {size}")
+            raise InvalidValueError(
+                f"a frame of {size} px cannot follow one of {self._size} px in {self._path}"
+            )
         self._sink.send(np.ascontiguousarray(rgb).tobytes())
 
     def close(self) -> None:

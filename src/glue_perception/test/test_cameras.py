@@ -8,7 +8,8 @@ from glue_perception.cameras.clip import ClipCamera
 from glue_perception.cameras.image import read_image
 from glue_perception.cameras.intrinsics import intrinsics_from_field_of_view
 from glue_perception.errors import ConfigError, HardwareError, InvalidValueError
-from glue_perception.video_writer import VideoWriter, write_picture
+from glue_perception.picture import write_picture
+from glue_perception.video import VideoWriter
 
 
 @pytest.fixture

@@ -132,6 +132,14 @@ def test_one_keypoint_is_enough() -> None:
     assert abs(last.xy_px[0, 0] - 356) < 1.0
 
 
+def test_a_tiny_image_does_no_harm() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (20, 24, 3), np.uint8)
+    keypoints = Keypoints(np.array([[5.0, 5.0], [18.0, 15.0]]), np.zeros(2, int), np.arange(2))
+    last = run([image] * 3, keypoints)[-1]
+    assert np.abs(last.xy_px - keypoints.xy_px).max() < 0.5
+
+
 def test_refuses() -> None:
     tracker = LucasKanadeTracker()
     with pytest.raises(NotReadyError, match="call start"):

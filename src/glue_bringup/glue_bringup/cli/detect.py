@@ -18,11 +18,12 @@ from glue_perception.cameras.image import IMAGE_SUFFIXES, read_image
 from glue_perception.config import load_config
 from glue_perception.errors import ConfigError
 from glue_perception.overlay import draw_extraction, draw_tracking
+from glue_perception.picture import make_folder_of, write_picture
 from glue_perception.pipeline import PerceptionConfig, PerceptionPipeline, build_pipeline
 from glue_perception.timing import NS_PER_S, LatencyRecorder
 from glue_perception.track_statistics import TrackStatistics
 from glue_perception.types import CameraFrame
-from glue_perception.video_writer import VideoWriter, make_folder_of, write_picture
+from glue_perception.video import VideoWriter
 
 _OUTPUT_FOLDER = Path("out/detect")
 _VIDEO_RATE_HZ = 30.0

@@ -40,8 +40,8 @@ BULK_CHUNK_BYTES = 768 * 1024
 """One image of 640 x 480 fills a chunk: at most one image is lost when the writer is killed."""
 
 SMALL_CHUNK_BYTES = 256 * 1024
-SMALL_CHUNK_NS = NS_PER_S
-"""At most one second of small messages is lost when the writer is killed."""
+SMALL_CHUNK_NS = NS_PER_S // 5
+"""At most 0.2 s of small messages is lost when the writer is killed."""
 
 
 class Stream(Enum):

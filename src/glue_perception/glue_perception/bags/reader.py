@@ -212,7 +212,9 @@ class BagReader:
 
     def _decoded(self, convert: Callable[[Any], T], message: Any, topic: str) -> T:
         try:
-            return convert(message)
+            # Forged numbers may overflow in the checks that then refuse them.
+            with np.errstate(over="ignore", invalid="ignore"):
+                return convert(message)
         except (BagError, ValueError, OverflowError) as error:
             raise BagError(f"{self.path}: {topic}: {error}") from error
 

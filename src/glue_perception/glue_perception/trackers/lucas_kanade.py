@@ -211,11 +211,12 @@ class _State:
         guess_px: Float[np.ndarray, "n 2"],
         levels: int,
     ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n"]]:
+        part, origin = self._part_around(np.concatenate([xy_px, guess_px]), levels)
         found, status, residual = cv2.calcOpticalFlowPyrLK(
-            source,
-            target,
-            _contiguous(xy_px),
-            _contiguous(guess_px),
+            np.ascontiguousarray(source[part]),
+            np.ascontiguousarray(target[part]),
+            _contiguous(xy_px - origin),
+            _contiguous(guess_px - origin),
             winSize=self._window,
             maxLevel=levels,
             criteria=self._criteria,
@@ -223,7 +224,19 @@ class _State:
         )
         ok = (status.ravel() == 1) & np.isfinite(found).all(axis=(1, 2))
         residual = np.where(ok, residual.ravel(), np.inf)
-        return np.where(ok[:, None], found[:, 0], xy_px).astype(np.float64), residual
+        return np.where(ok[:, None], found[:, 0] + origin, xy_px).astype(np.float64), residual
+
+    def _part_around(
+        self, xy_px: Float[np.ndarray, "n 2"], levels: int
+    ) -> tuple[tuple[slice, slice], Float[np.ndarray, "2"]]:
+        """Return the part of the image that flow can reach from some points: most of the time goes into pyramids."""
+        # One and a half windows on the coarsest level; corners on multiples of 16 keep the pyramid's samples.
+        margin = 1.5 * self._window[0] * 2**levels
+        size = np.array([self._shape[1], self._shape[0]])
+        low = (np.clip(xy_px.min(axis=0) - margin, 0, size - 32) // 16 * 16).astype(int)
+        high = np.clip(np.ceil(xy_px.max(axis=0) + margin), np.minimum(low + 32, size), size).astype(int)
+        low = np.maximum(low, 0)
+        return (slice(low[1], high[1]), slice(low[0], high[0])), low.astype(float)
 
     def _follow(
         self, gray: UInt8[np.ndarray, "height width"]
