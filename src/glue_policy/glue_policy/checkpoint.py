@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from glue_perception.config import from_mapping, read_yaml, suggest, to_mapping
 from glue_perception.errors import CheckpointError, ConfigError
@@ -25,14 +25,26 @@ _FORMAT = "glue_checkpoint_1"
 
 
 def save_policy(directory: Path, policy: GluePolicy, provenance: dict[str, Any]) -> None:
-    """Write a checkpoint; what was there is replaced file by file, the weights last."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Write a checkpoint; what was there is replaced file by file, each only when it is complete.
+
+    Raises:
+        CheckpointError: the directory cannot be written.
+    """
     config = {"format": _FORMAT, "policy": "glue", "glue": to_mapping(policy.config)}
-    (directory / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    (directory / PROVENANCE_FILE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
-    partial = directory / (WEIGHTS_FILE + ".partial")
-    save_file({name: value.contiguous() for name, value in policy.state_dict().items()}, partial)
-    partial.replace(directory / WEIGHTS_FILE)
+    weights = {name: value.contiguous() for name, value in policy.state_dict().items()}
+    files = {
+        CONFIG_FILE: yaml.safe_dump(config, sort_keys=False).encode(),
+        PROVENANCE_FILE: (json.dumps(provenance, indent=2) + "\n").encode(),
+        WEIGHTS_FILE: save(weights),
+    }
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            partial = directory / f"{name}.partial"
+            partial.write_bytes(content)
+            partial.replace(directory / name)
+    except OSError as error:
+        raise CheckpointError(f"cannot write the checkpoint {directory}: {error}") from error
 
 
 def find_checkpoint(name_or_path: str) -> Path:
@@ -64,7 +76,7 @@ def load_policy(directory: Path, device: str = "cpu") -> GluePolicy:
         raise CheckpointError(
             f"{directory / WEIGHTS_FILE} cannot be read ({error}); copy or train the checkpoint again"
         ) from error
-    # The weights come from the checkpoint, whatever pretrained ones lie on this machine.
+    # Without pretrained weights: all of them come from the checkpoint.
     policy = GluePolicy(config)
     expected = policy.state_dict()
     for name in sorted(expected.keys() | weights.keys()):

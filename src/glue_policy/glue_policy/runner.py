@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 import torch
 
+from glue_perception.errors import ConfigError
 from glue_perception.geometry import matrix_from_rotation_6d, rotation_6d_from_matrix
 from glue_perception.timing import LatencyRecorder
 from glue_perception.types import ActionChunk, Observation
@@ -25,8 +26,11 @@ class PolicyRunner:
         seed: Of the noise.
         dt_s: Time between actions.
         num_inference_steps: DDIM steps; None for the policy's own.
-        torch_threads: Threads of the network, set for the whole process.
+        torch_threads: Threads of the network; set for the thread that calls `infer`.
         latencies: Gets the durations of `encode` and `sample`.
+
+    Raises:
+        ConfigError: more DDIM steps than the policy was trained with, or fewer than one.
     """
 
     def __init__(
@@ -38,16 +42,24 @@ class PolicyRunner:
         torch_threads: int = 1,
         latencies: LatencyRecorder | None = None,
     ) -> None:
-        torch.set_num_threads(torch_threads)
         self._policy = policy.eval()
+        self._torch_threads = torch_threads
         self._seed = seed
         self._dt_s = dt_s
-        self._steps = num_inference_steps or policy.config.num_inference_steps
+        config = policy.config
+        self._steps = config.num_inference_steps if num_inference_steps is None else num_inference_steps
+        if not 1 <= self._steps <= config.num_train_timesteps:
+            raise ConfigError(
+                f"num_inference_steps must lie in 1..{config.num_train_timesteps} for this policy, "
+                f"not {self._steps}"
+            )
         self.latencies = latencies if latencies is not None else LatencyRecorder()
 
     @torch.inference_mode()
     def infer(self, observation: Observation) -> ActionChunk:
         """Return the chunk for an observation, stamped with its capture."""
+        if torch.get_num_threads() != self._torch_threads:
+            torch.set_num_threads(self._torch_threads)
         frame, patches = observation.frame, observation.key_patches
         with self.latencies.measure("encode"):
             image = policy_image(frame, self._policy.config.image_size_px)

@@ -44,5 +44,6 @@ def _jitter_colours(image: torch.Tensor, generator: torch.Generator) -> torch.Te
 
     values = image.float()
     mean = values.mean(dim=(1, 2, 3), keepdim=True)
-    values = (values - mean) * factor(CONTRAST, 1) + mean
-    return (values * factor(BRIGHTNESS, 1) * factor(CHANNEL, 3)).clamp_(0.0, 255.0)
+    contrast, gain = factor(CONTRAST, 1), factor(BRIGHTNESS, 1) * factor(CHANNEL, 3)
+    # ((values - mean) * contrast + mean) * gain, in place: fresh memory costs more than the arithmetic.
+    return values.mul_(contrast * gain).add_(mean * (1.0 - contrast) * gain).clamp_(0.0, 255.0)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -39,7 +40,7 @@ class ImageNormalisation(nn.Module):
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
         """Return (image - mean) / std of an image in 0..255."""
-        return (image - self.mean) / self.std
+        return (image - self.mean).div_(self.std)
 
 
 class ClipVit(nn.Module):
@@ -54,6 +55,7 @@ class ClipVit(nn.Module):
 
     dim = 768
     size_px = 224
+    patch_px = 16
 
     def __init__(self, weights: Path | None) -> None:
         super().__init__()
@@ -66,19 +68,30 @@ class ClipVit(nn.Module):
                 num_hidden_layers=12,
                 num_attention_heads=12,
                 image_size=self.size_px,
-                patch_size=16,
+                patch_size=self.patch_px,
             )
             self.model = CLIPVisionModel(config)
             return
+        remedy = f"Put config.json and model.safetensors of openai/clip-vit-base-patch16 into {weights}"
         try:
-            self.model = CLIPVisionModel.from_pretrained(
-                str(weights), local_files_only=True, use_safetensors=True
+            self.model, loading = CLIPVisionModel.from_pretrained(
+                str(weights), local_files_only=True, use_safetensors=True, output_loading_info=True
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(f"cannot load CLIP ViT-B/16: {error}. {remedy}") from error
+        found = self.model.config
+        shape = (found.hidden_size, found.image_size, found.patch_size)
+        if shape != (self.dim, self.size_px, self.patch_px):
             raise CheckpointError(
-                f"cannot load CLIP ViT-B/16 from {weights}: {error}. Put config.json and model.safetensors of "
-                f"openai/clip-vit-base-patch16 there"
-            ) from error
+                f"{weights} holds a ViT of (hidden_size, image_size, patch_size) {shape}, not "
+                f"{(self.dim, self.size_px, self.patch_px)}. {remedy}"
+            )
+        # from_pretrained fills what a file lacks with random numbers.
+        if loading["missing_keys"]:
+            raise CheckpointError(
+                f"{weights} lacks {len(loading['missing_keys'])} tensors of the vision model, e.g. "
+                f"{min(loading['missing_keys'])}. {remedy}"
+            )
 
     def forward(self, image: Float[Tensor, "b 3 224 224"]) -> Float[Tensor, "b 197 768"]:
         """Return the last hidden state: CLS, then 196 patch tokens row by row."""

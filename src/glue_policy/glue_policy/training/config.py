@@ -17,7 +17,7 @@ class TrainConfig:
     Attributes:
         preset: Of the architecture.
         steps: Optimiser steps in all; the learning rate's schedule runs over them.
-        max_minutes: Stop earlier, with what there is; None for no limit.
+        max_minutes: Stop earlier; the learning rate's schedule then ends with the time. None for no limit.
         batch_size: Observations per step.
         learning_rate: Peak.
         weight_decay: Of AdamW.

@@ -3,7 +3,8 @@
 Everything random in step k is seeded by (seed, k), so a resumed run needs no generator's state.
 
 A run's directory holds `run.yaml` (the resolved configuration), `metrics.csv`, `state.pt` (to resume) and
-`checkpoint/` (what `glue sim --policy` takes).
+`checkpoint/` (what `glue sim --policy` takes). Under `max_minutes` the learning rate follows the clock, so two such
+runs are alike but not equal.
 """
 
 from __future__ import annotations
@@ -27,10 +28,13 @@ from glue_perception.provenance import provenance
 from glue_policy.checkpoint import save_policy
 from glue_policy.data.augmentation import augment
 from glue_policy.data.dataset import ChunkDataset
-from glue_policy.policies.glue.configuration_glue import GlueConfig
+from glue_policy.nets.vit import clip_weights_directory
+from glue_policy.policies.glue.configuration_glue import Encoder, GlueConfig
 from glue_policy.policies.glue.modeling_glue import GluePolicy
+from glue_policy.training.allocator import keep_freed_memory
 from glue_policy.training.config import TrainConfig
 from glue_policy.training.ema import WeightAverage
+from glue_policy.training.interrupt import DeferredInterrupt
 
 STATE_FILE = "state.pt"
 RUN_FILE = "run.yaml"
@@ -55,13 +59,16 @@ class Trainer:
     def __init__(
         self, config: TrainConfig, dataset: ChunkDataset, directory: Path, record: dict[str, Any]
     ) -> None:
+        keep_freed_memory()
         torch.set_num_threads(config.torch_threads)
         torch.manual_seed(config.seed)
         self._config = config
         self._dataset = dataset
         self._directory = directory
         self._record = record
-        self._policy = GluePolicy(GlueConfig.preset(config.preset))
+        policy_config = GlueConfig.preset(config.preset)
+        weights = clip_weights_directory() if policy_config.encoder is Encoder.CLIP else None
+        self._policy = GluePolicy(policy_config, weights)
         self._policy.fit_ranges(dataset.actions, dataset.joint_positions)
         self._average = WeightAverage(self._policy, config.ema_decay)
         self._optimiser = torch.optim.AdamW(
@@ -72,6 +79,7 @@ class Trainer:
         self.step = 0
         self._minutes = 0.0
         self._recent: list[float] = []
+        self._loss: float | None = None
         directory.mkdir(parents=True, exist_ok=True)
         self._check_same_run()
         self._resume()
@@ -79,24 +87,25 @@ class Trainer:
     def run(self) -> Path:
         """Train to the last step or the time limit and return the checkpoint's directory.
 
-        A KeyboardInterrupt saves the state first; the same command goes on from there.
+        Raises:
+            KeyboardInterrupt: after Ctrl-C or SIGTERM, with the step finished and the state saved; the same command
+                goes on from there.
+            CheckpointError: the loss or its gradient is not finite; what was saved before stays as it is.
         """
         begin = last_save = time.monotonic()
         earlier_minutes = self._minutes
         bar = tqdm(total=self._config.steps, initial=self.step, unit="step", dynamic_ncols=True, desc="train")
-        try:
-            while self.step < self._config.steps and not self._out_of_time():
+        with bar, DeferredInterrupt() as interrupt:
+            while self.step < self._config.steps and not self._out_of_time() and not interrupt.requested:
                 self._recent.append(self._train_step())
                 self.step += 1
                 self._minutes = earlier_minutes + (time.monotonic() - begin) / 60.0
                 bar.update()
-                if self.step % LOG_EVERY_STEPS == 0:
+                if self.step % LOG_EVERY_STEPS == 0 or self.step == self._config.steps:
                     self._log(bar)
                 if time.monotonic() - last_save > self._config.checkpoint_every_s:
                     self._save()
                     last_save = time.monotonic()
-        finally:
-            bar.close()
             self._save()
         return self._directory / CHECKPOINT_DIRECTORY
 
@@ -112,14 +121,15 @@ class Trainer:
             loss = self._policy.loss(batch, generator)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._policy.parameters(), config.gradient_clip)
+        norm = torch.nn.utils.clip_grad_norm_(self._policy.parameters(), config.gradient_clip)
+        value = float(loss.detach())
+        if not (math.isfinite(value) and math.isfinite(float(norm))):
+            raise CheckpointError(
+                f"step {self.step} gave loss {value} with a gradient of norm {float(norm)}; "
+                "lower learning_rate and train anew"
+            )
         self._optimiser.step()
         self._average.update(self._policy, self.step)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise CheckpointError(
-                f"the loss became {value} in step {self.step}; lower learning_rate and train anew"
-            )
         return value
 
     def _precision(self) -> AbstractContextManager[Any]:
@@ -132,6 +142,8 @@ class Trainer:
         if self.step < config.warmup_steps:
             return (self.step + 1) / config.warmup_steps
         progress = (self.step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+        if config.max_minutes is not None:
+            progress = min(1.0, max(progress, self._minutes / config.max_minutes))
         return 0.5 * (1.0 + math.cos(math.pi * progress))
 
     def _out_of_time(self) -> bool:
@@ -139,7 +151,7 @@ class Trainer:
         return limit is not None and self._minutes >= limit
 
     def _log(self, bar: tqdm[Any]) -> None:
-        loss = sum(self._recent) / len(self._recent)
+        self._loss = loss = sum(self._recent) / len(self._recent)
         self._recent.clear()
         bar.set_postfix(loss=f"{loss:.4f}")
         path = self._directory / METRICS_FILE
@@ -169,6 +181,7 @@ class Trainer:
             "train_config": to_mapping(self._config),
             "steps_done": self.step,
             "minutes": round(self._minutes, 2),
+            "loss": self._loss,
             "observations": len(self._dataset),
             **provenance(),
         }
@@ -199,3 +212,12 @@ class Trainer:
             self._optimiser.load_state_dict(state["optimiser"])
         except Exception as error:  # torch.load raises many kinds on damaged files
             raise CheckpointError(f"cannot resume from {path} ({error}); delete it to train anew") from error
+        self._drop_later_metrics()
+
+    def _drop_later_metrics(self) -> None:
+        """Forget what was logged after the state was saved: those steps are run again."""
+        path = self._directory / METRICS_FILE
+        if path.exists():
+            head, *rows = path.read_text(encoding="utf-8").splitlines()
+            kept = [row for row in rows if int(row.split(",")[0]) <= self.step]
+            path.write_text("\n".join([head, *kept]) + "\n", encoding="utf-8")

@@ -79,6 +79,10 @@ class GlueConfig:
             raise ConfigError(
                 f"horizon must be a multiple of {shrink} for {len(self.channels)} channels, not {self.horizon}"
             )
+        if self.step_dim < 4 or self.step_dim % 2:
+            raise ConfigError(f"step_dim must be even and at least 4, not {self.step_dim}")
+        if self.encoder_depth < 1:
+            raise ConfigError(f"encoder_depth must be at least 1, not {self.encoder_depth}")
         if self.n_obs_steps != 1:
             raise ConfigError(f"n_obs_steps must be 1 as in the paper, not {self.n_obs_steps}")
         if not 1 <= self.num_inference_steps <= self.num_train_timesteps:

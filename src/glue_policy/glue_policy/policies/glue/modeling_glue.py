@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
@@ -23,7 +25,6 @@ from glue_policy.nets.vit import (
     ImageNormalisation,
     RandomPatchFeatures,
     SmallVit,
-    clip_weights_directory,
 )
 from glue_policy.policies.base import ACTION_DIM, Batch, Policy
 from glue_policy.policies.glue.configuration_glue import Encoder, GlueConfig
@@ -41,16 +42,17 @@ class GluePolicy(Policy):
 
     Args:
         config: Architecture.
+        clip_weights: Pretrained weights of CLIP's ViT-B/16 for both encoders, see `clip_weights_directory`; None for
+            random ones. The small encoders take none.
     """
 
-    def __init__(self, config: GlueConfig) -> None:
+    def __init__(self, config: GlueConfig, clip_weights: Path | None = None) -> None:
         super().__init__()
         self.config = config
         self.normalise_image = ImageNormalisation()
         if config.encoder is Encoder.CLIP:
-            weights = clip_weights_directory()
-            self.global_encoder: ClipVit | SmallVit = ClipVit(weights)
-            self.local_encoder: FrozenClip | RandomPatchFeatures = FrozenClip(weights)
+            self.global_encoder: ClipVit | SmallVit = ClipVit(clip_weights)
+            self.local_encoder: FrozenClip | RandomPatchFeatures = FrozenClip(clip_weights)
         else:
             self.global_encoder = SmallVit(config.encoder_dim, config.encoder_depth, config.encoder_heads)
             self.local_encoder = RandomPatchFeatures(config.encoder_dim)

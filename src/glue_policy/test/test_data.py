@@ -1,0 +1,131 @@
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from disc_demonstrations import (
+    DT_NS,
+    HEIGHT_PX,
+    KEY_PATCHES,
+    WIDTH_PX,
+    disc_episode,
+    disc_observation,
+    random_batch,
+    write_bag,
+)
+
+from glue_perception.errors import BagError
+from glue_policy.data.augmentation import augment
+from glue_policy.data.dataset import ChunkDataset, load_dataset
+from glue_policy.data.episodes import load_episode
+from glue_policy.data.image import policy_image, relative_xy
+
+STAMPS_NS = [1_000_000_000 + k * DT_NS for k in range(5)]
+
+
+def test_an_episode_holds_the_demonstrated_steps_as_the_run_time_would_see_them(tmp_path: Path) -> None:
+    episode = load_episode(write_bag(tmp_path / "bag", STAMPS_NS), 32)
+    assert episode.stamp_ns.tolist() == STAMPS_NS
+    assert episode.task == "disc"
+    for k, stamp_ns in enumerate(STAMPS_NS):
+        seen = disc_observation(k, stamp_ns)
+        assert np.array_equal(episode.image[k], policy_image(seen.frame, 32))
+        assert np.array_equal(episode.xy[k], relative_xy(seen.key_patches, seen.frame))
+        assert np.array_equal(episode.row_col[k], seen.key_patches.row_col)
+        expected = seen.robot_state.joint_position_rad.astype(np.float32)
+        assert np.array_equal(episode.joint_position_rad[k], expected)
+    np.testing.assert_allclose(episode.action[:, 0], 0.4 + 0.01 * np.arange(5), atol=1e-6)
+    np.testing.assert_allclose(episode.action[0, 3:], [1, 0, 0, 0, -1, 0, 0.02], atol=1e-6)
+
+
+@pytest.mark.parametrize("without", ["demonstrated_action", "key_patches", "robot_state", "frame"])
+def test_a_bag_that_lacks_something_is_refused_by_name(tmp_path: Path, without: str) -> None:
+    bag = write_bag(tmp_path / "bag", STAMPS_NS, without=without)
+    words = {
+        "demonstrated_action": "demonstrated",
+        "frame": "holds nothing on .*image_raw",
+        "robot_state": "holds nothing on .*robot_state",
+    }
+    with pytest.raises(BagError, match=words.get(without, "lacks key-patches")):
+        load_episode(bag, 32)
+
+
+def test_a_gap_is_refused_with_its_place(tmp_path: Path) -> None:
+    stamps_ns = [*STAMPS_NS, STAMPS_NS[-1] + 3 * DT_NS]
+    with pytest.raises(BagError, match=r"gap of 0.300 s after step 4"):
+        load_episode(write_bag(tmp_path / "bag", stamps_ns), 32)
+
+
+def test_a_folder_of_bags_is_read_in_order_and_whole(tmp_path: Path) -> None:
+    for k in (1, 0):
+        write_bag(tmp_path / f"episode_{k}", STAMPS_NS[: 3 + k])
+    dataset = load_dataset(tmp_path, 32, 4, 0.1)
+    assert len(dataset) == 7
+    (tmp_path / "episode_2").mkdir()
+    with pytest.raises(BagError, match="episode_2"):
+        load_dataset(tmp_path, 32, 4, 0.1)
+
+
+def test_no_demonstrations(tmp_path: Path) -> None:
+    with pytest.raises(BagError, match="no demonstrations"):
+        load_dataset(tmp_path / "nothing", 32, 4, 0.1)
+
+
+def test_demonstrations_of_two_tasks_or_two_numbers_of_key_patches_do_not_go_together() -> None:
+    episode = disc_episode(0, 32)
+    with pytest.raises(BagError, match="task: disc, towel"):
+        ChunkDataset([episode, replace(episode, task="towel")], 4)
+    fewer = replace(episode, **{n: getattr(episode, n)[:, :3] for n in ("row_col", "xy", "visible")})
+    with pytest.raises(BagError, match=f"key_patches: 3, {KEY_PATCHES}"):
+        ChunkDataset([episode, fewer], 4)
+
+
+def test_a_chunk_ends_with_its_episode_and_repeats_the_last_action() -> None:
+    first, second = disc_episode(0, 32, length=6), disc_episode(1, 32, length=6)
+    batch = ChunkDataset([first, second], horizon=4).batch(torch.tensor([1, 4, 6]))
+    assert np.array_equal(batch["action"][0].numpy(), first.action[1:5])
+    assert np.array_equal(batch["action"][1].numpy(), first.action[[4, 5, 5, 5]])
+    assert batch["action_valid"].tolist() == [[True] * 4, [True, True, False, False], [True] * 4]
+    assert np.array_equal(batch["action"][2].numpy(), second.action[:4])
+    assert np.array_equal(batch["image"][2].numpy(), second.image[0].transpose(2, 0, 1))
+
+
+def test_a_key_point_lies_on_the_same_thing_in_the_frame_and_in_the_policy_image() -> None:
+    observation = disc_observation(3, 0)
+    image = policy_image(observation.frame, 112)
+    red = cv2.inRange(image, (180, 0, 0), (255, 80, 80))
+    for x, y in relative_xy(observation.key_patches, observation.frame):
+        assert red[int(y * 112), int(x * 112)] == 255
+    assert observation.frame.rgb.shape[:2] == (HEIGHT_PX, WIDTH_PX)
+
+
+def test_augmentation_returns_a_changed_copy_in_range() -> None:
+    batch = random_batch(64, 32, 16)
+    before = {k: v.clone() for k, v in batch.items()}
+    changed = augment(batch, torch.Generator().manual_seed(0))
+    assert all(torch.equal(batch[k], before[k]) for k in batch)
+    assert changed["image"].min() >= 0.0
+    assert changed["image"].max() <= 255.0
+    assert (changed["image"] - before["image"].float()).abs().mean() > 1.0
+    assert ((changed["xy"] >= 0) & (changed["xy"] <= 1)).all()
+    assert not (changed["visible"] & ~before["visible"]).any(), "what is hidden must not be shown"
+    assert changed["visible"].sum() < before["visible"].sum()
+    for name in ("action", "action_valid", "joint_position", "row_col"):
+        assert torch.equal(changed[name], before[name])
+
+
+def test_augmentation_is_seeded() -> None:
+    batch = random_batch(4, 32, 16)
+    first, again = (augment(batch, torch.Generator().manual_seed(5)) for _ in range(2))
+    assert all(torch.equal(first[k], again[k]) for k in first)
+
+
+def test_light_changes_each_image_as_a_whole() -> None:
+    # One gain and offset per image and channel: pixels of one value stay of one value.
+    batch = random_batch(4, 8, 16)
+    batch["image"][:] = 100
+    changed = augment(batch, torch.Generator().manual_seed(0))["image"]
+    assert (changed.amax(dim=(2, 3)) - changed.amin(dim=(2, 3))).max() < 1e-3
+    assert changed[:, :, 0, 0].std() > 1.0

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+from disc_demonstrations import disc_observation
+
+from glue_perception.errors import ConfigError
+from glue_perception.geometry import matrix_from_rotation_6d
+from glue_perception.timing import LatencyRecorder
+from glue_perception.types import ActionChunk
+from glue_policy.policies.glue.configuration_glue import GlueConfig
+from glue_policy.policies.glue.modeling_glue import GluePolicy
+from glue_policy.runner import PolicyRunner
+
+
+@pytest.fixture(scope="module")
+def policy() -> GluePolicy:
+    torch.manual_seed(0)
+    policy = GluePolicy(GlueConfig.preset("tiny"))
+    low = torch.tensor([0.3, -0.3, 0.0, 0.8, -0.2, -0.2, -0.2, -1.0, -0.2, 0.0])
+    high = torch.tensor([0.7, 0.3, 0.5, 1.0, 0.2, 0.2, 0.2, -0.8, 0.2, 0.08])
+    policy.fit_ranges(torch.stack([low, high]), torch.tensor([[-2.5] * 7, [2.5] * 7]))
+    return policy
+
+
+def bits(chunk: ActionChunk) -> bytes:
+    return b"".join(a.tobytes() for a in (chunk.position_m, chunk.rotation_6d, chunk.gripper_width_m))
+
+
+def test_a_chunk_is_a_function_of_its_observation_alone(policy: GluePolicy) -> None:
+    observations = [disc_observation(seed, 1_000 + seed) for seed in range(3)]
+    forward = {o.stamp_ns: bits(PolicyRunner(policy, seed=1).infer(o)) for o in observations}
+    runner = PolicyRunner(policy, seed=1)
+    backward = {o.stamp_ns: bits(runner.infer(o)) for o in reversed(observations)}
+    assert forward == backward
+    assert len(set(forward.values())) == 3
+
+
+def test_seed_and_stamp_choose_the_noise(policy: GluePolicy) -> None:
+    base = bits(PolicyRunner(policy, seed=1).infer(disc_observation(0, 5)))
+    assert bits(PolicyRunner(policy, seed=2).infer(disc_observation(0, 5))) != base
+    assert bits(PolicyRunner(policy, seed=1).infer(disc_observation(0, 6))) != base
+
+
+def test_chunk_carries_the_stamp_and_proper_rotations(policy: GluePolicy) -> None:
+    latencies = LatencyRecorder()
+    runner = PolicyRunner(policy, seed=0, dt_s=0.1, num_inference_steps=3, latencies=latencies)
+    chunk = runner.infer(disc_observation(0, 123))
+    assert (chunk.stamp_ns, chunk.dt_s, len(chunk)) == (123, 0.1, 16)
+    columns = chunk.rotation_6d.reshape(16, 2, 3)
+    np.testing.assert_allclose(
+        columns @ columns.transpose(0, 2, 1), np.tile(np.eye(2), (16, 1, 1)), atol=1e-9
+    )
+    assert np.allclose(np.linalg.det(matrix_from_rotation_6d(chunk.rotation_6d)), 1.0)
+    assert set(latencies.summary()) == {"encode", "sample"}
+
+
+def test_threads_are_those_asked_for(policy: GluePolicy) -> None:
+    torch.set_num_threads(2)
+    PolicyRunner(policy, seed=0, num_inference_steps=1, torch_threads=1).infer(disc_observation(0, 1))
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("steps", [0, 101])
+def test_impossible_number_of_steps(policy: GluePolicy, steps: int) -> None:
+    with pytest.raises(ConfigError, match=str(steps)):
+        PolicyRunner(policy, seed=0, num_inference_steps=steps)
