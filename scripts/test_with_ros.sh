@@ -6,19 +6,23 @@ ros_setup=$1
 bin=$2
 root=$(cd "$(dirname "$0")/.." && pwd)
 
-"$bin/python" -c 'import colcon_core, em, lark, catkin_pkg' 2>/dev/null ||
-    "$bin/python" -m pip install --quiet --disable-pip-version-check \
-        colcon-common-extensions 'empy==3.3.4' lark catkin_pkg 2> >(grep -v '^WARNING: Location' >&2)
+# colcon lives in an environment of its own: it brings pytest plugins and another setuptools.
+colcon_venv=$root/build/.colcon
+if [ ! -x "$colcon_venv/bin/colcon" ]; then
+    "$bin/python" -m venv "$colcon_venv"
+    "$colcon_venv/bin/pip" install --quiet --disable-pip-version-check \
+        colcon-common-extensions 'empy==3.3.4' lark catkin_pkg numpy 'setuptools<81' 2> >(grep -v '^WARNING: Location' >&2)
+fi
 
 set +u
 # shellcheck disable=SC1090
 source "$ros_setup"
 set -u
-export PATH="$bin:$PATH"
+export PATH="$colcon_venv/bin:$PATH"
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST ROS_PYTHON_CHECK_FIELDS=1
 cd "$root"
-"$bin/colcon" --log-base log build --base-paths src --event-handlers console_direct- \
-    --cmake-args -DPython3_EXECUTABLE="$bin/python"
+colcon --log-base log build --base-paths src --event-handlers console_direct- \
+    --cmake-args -DPython3_EXECUTABLE="$colcon_venv/bin/python"
 set +u
 # shellcheck disable=SC1091
 source install/local_setup.bash

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import types
 import typing
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,7 +87,7 @@ def to_mapping(config: Any) -> dict[str, Any]:
     return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config) if f.init}
 
 
-def suggest(word: str, known: typing.Iterable[str]) -> str:
+def suggest(word: str, known: Iterable[str]) -> str:
     """Return a sentence that names the nearest known word, or all of them."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1)

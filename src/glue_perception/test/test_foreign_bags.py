@@ -8,7 +8,7 @@ import yaml
 from episodes import FRAME_NS, T0_NS, Episode, K
 from mcap.writer import CompressionType, IndexType, Writer
 
-from glue_perception.bags import topics
+from glue_perception.bags import mcap_file, topics
 from glue_perception.bags.camera_messages import camera_info_message, image_message
 from glue_perception.bags.message_types import definition, message_class, typestore
 from glue_perception.bags.messages import header
@@ -170,3 +170,24 @@ def test_images_without_camera_info(tmp_path):
     foreign.file([(topics.IMAGE, 1, image_message(frame))])
     with BagReader(tmp_path / "bag") as bag, pytest.raises(BagError, match="record the camera_info"):
         next(bag.frames())
+
+
+def test_chunks_that_all_overlap_are_refused_before_memory_is_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(mcap_file, "MAX_WAITING_BYTES", 20_000)
+    messages = images(Episode(frames=30))
+    first_and_last = [
+        (topic, T0_NS if k % 2 else T0_NS + 10**9, m) for k, (topic, _, m) in enumerate(messages)
+    ]
+    foreign = ForeignBag(tmp_path / "bag", chunk_size=3000)
+    foreign.file(first_and_last)
+    with BagReader(tmp_path / "bag") as bag, pytest.raises(BagError, match="overlap"):
+        list(bag.frames())
+
+
+def test_unknown_compression_is_named(tmp_path):
+    foreign = ForeignBag(tmp_path / "bag", compression=CompressionType.LZ4)
+    foreign.file(images(Episode()))
+    file = tmp_path / "bag" / "bag_0.mcap"
+    file.write_bytes(file.read_bytes().replace(b"\x03\0\0\0lz4", b"\x03\0\0\0brx"))
+    with BagReader(tmp_path / "bag") as bag, pytest.raises(BagError, match="'brx', but only zstd and lz4"):
+        list(bag.frames())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -17,25 +16,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-import lz4.frame
-import zstandard
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.records import Channel, Header, Metadata, Schema
 
+from glue_perception.bags.mcap_chunk import CHUNK_HEAD, MAX_CHUNK_BYTES, RECORD_HEAD, ChunkError, records
 from glue_perception.bags.mcap_writer import MAGIC
 from glue_perception.errors import BagError
-
-MAX_CHUNK_BYTES = 1 << 27
-"""A raw 4k image is 25 MB; rosbag2's chunks are as large as their largest message."""
 
 MAX_RECORD_BYTES = 1 << 22
 """Of records other than chunks and messages, which are all small."""
 
-RECORD_HEAD = struct.Struct("<BQ")
+MAX_WAITING_BYTES = 1 << 29
+"""Of messages held back to be ordered; a recorder's chunks overlap by a second at most."""
+
 MESSAGE_HEAD = struct.Struct("<HIQQ")
-CHUNK_HEAD = struct.Struct("<QQQII")
 
 
 class RawMessage(NamedTuple):
@@ -158,14 +154,18 @@ class McapFile:
         extents = [e for e in self._scan.extents if e.counts is None or channel_ids & e.counts.keys()]
         extents.sort(key=lambda e: e.start_ns)
         waiting: list[tuple[int, int, int, RawMessage]] = []
-        order = 0
+        order = waiting_bytes = 0
         for extent in extents:
             while waiting and waiting[0][0] < extent.start_ns:
+                waiting_bytes -= len(waiting[0][3].data)
                 yield heapq.heappop(waiting)[3]
             for message in self._messages_of(extent):
                 if message.channel_id in channel_ids:
                     heapq.heappush(waiting, (message.log_ns, message.sequence, order, message))
                     order += 1
+                    waiting_bytes += len(message.data)
+                    if waiting_bytes > MAX_WAITING_BYTES:
+                        raise self._damaged("its chunks overlap in time more than any recorder's")
         while waiting:
             yield heapq.heappop(waiting)[3]
 
@@ -205,6 +205,8 @@ class McapFile:
                     pass
 
     def _scan_record(self, opcode: int, position: int, size: int) -> None:
+        if opcode in (Opcode.CHUNK, Opcode.MESSAGE) and size > MAX_CHUNK_BYTES:
+            raise self._damaged(f"a record of {size} bytes; {MAX_CHUNK_BYTES} are the most")
         if opcode == Opcode.CHUNK:
             start_ns, end_ns = self._unpack(CHUNK_HEAD, position, size)[:2]
             self._scan.extents.append(Extent(position, size, start_ns, end_ns, opcode, None))
@@ -265,65 +267,15 @@ class McapFile:
             body = memoryview(self._file.read(extent.size))
         except (OSError, ValueError) as error:
             raise BagError(f"cannot read {self.path}: {error}") from error
-        if extent.opcode == Opcode.MESSAGE:
-            channel_id, sequence, log_ns, _ = MESSAGE_HEAD.unpack_from(body)
-            yield RawMessage(log_ns, sequence, channel_id, body[MESSAGE_HEAD.size :])
-            return
-        data = self._decompressed(body)
-        position = 0
-        while position < len(data):
-            if len(data) - position < RECORD_HEAD.size:
-                raise self._damaged("a chunk ends in the middle of a record")
-            opcode, size = RECORD_HEAD.unpack_from(data, position)
-            position += RECORD_HEAD.size
-            if size > len(data) - position:
-                raise self._damaged("a chunk ends in the middle of a record")
-            if opcode == Opcode.MESSAGE:
-                if size < MESSAGE_HEAD.size:
-                    raise self._damaged("a message is too short")
-                channel_id, sequence, log_ns, _ = MESSAGE_HEAD.unpack_from(data, position)
-                yield RawMessage(
-                    log_ns, sequence, channel_id, data[position + MESSAGE_HEAD.size : position + size]
-                )
-            elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
-                self._keep(opcode, bytes(data[position : position + size]))
-            position += size
-
-    def _decompressed(self, body: memoryview) -> memoryview:
-        """Return a chunk's records.
-
-        The sizes that the chunk and its compressed frame claim are checked before anything is allocated.
-        """
-        _, _, size, crc, name_size = CHUNK_HEAD.unpack_from(body)
-        start = CHUNK_HEAD.size + name_size + 8
-        if name_size > 16 or start > len(body):
-            raise self._damaged("a chunk's head is unreadable")
-        compression = bytes(body[CHUNK_HEAD.size : CHUNK_HEAD.size + name_size]).decode("ascii", "replace")
-        packed = body[start:]
-        if size > MAX_CHUNK_BYTES:
-            raise self._damaged(f"a chunk claims to be {size} bytes long; {MAX_CHUNK_BYTES} are the most")
-        if struct.unpack_from("<Q", body, start - 8)[0] != len(packed):
-            raise self._damaged("a chunk's size contradicts its record's")
-        data = memoryview(self._unpacked(compression, packed, size))
-        if len(data) != size:
-            raise self._damaged(f"a chunk of {size} bytes gave {len(data)}")
-        if crc and zlib.crc32(data) != crc:
-            raise self._damaged("a chunk's checksum is wrong")
-        return data
-
-    def _unpacked(self, compression: str, packed: memoryview, size: int) -> bytes | memoryview:
-        if compression == "":
-            return packed
         try:
-            if compression == "zstd":
-                claimed = zstandard.get_frame_parameters(packed).content_size
-                if claimed not in (size, zstandard.CONTENTSIZE_UNKNOWN):
-                    raise self._damaged(f"a chunk of {size} bytes holds a frame of {claimed}")
-                return zstandard.ZstdDecompressor().decompress(packed, max_output_size=size)
-            if compression == "lz4":
-                return bytes(lz4.frame.LZ4FrameDecompressor().decompress(packed, max_length=size))
-        except (zstandard.ZstdError, RuntimeError, ValueError, EOFError, MemoryError) as error:
-            raise self._damaged(f"a chunk cannot be decompressed ({error})") from error
-        raise BagError(
-            f"{self.path}: chunks compressed as {compression!r} are unknown; zstd and lz4 are read"
-        )
+            found = records(body) if extent.opcode == Opcode.CHUNK else [(extent.opcode, body)]
+            for opcode, record in found:
+                if opcode == Opcode.MESSAGE:
+                    if len(record) < MESSAGE_HEAD.size:
+                        raise ChunkError("a message is too short")
+                    channel_id, sequence, log_ns, _ = MESSAGE_HEAD.unpack_from(record)
+                    yield RawMessage(log_ns, sequence, channel_id, record[MESSAGE_HEAD.size :])
+                elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
+                    self._keep(opcode, bytes(record))
+        except ChunkError as error:
+            raise self._damaged(str(error)) from error
