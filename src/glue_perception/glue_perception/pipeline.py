@@ -18,7 +18,8 @@ from glue_perception.segmenters.base import Segmenter
 from glue_perception.segmenters.grabcut import GrabCutSegmenter
 from glue_perception.track_health import TrackHealthConfig, TrackHealthMonitor
 from glue_perception.trackers.base import PointTracker
-from glue_perception.trackers.lucas_kanade import LucasKanadeConfig, LucasKanadeTracker
+from glue_perception.trackers.lucas_kanade import LucasKanadeTracker
+from glue_perception.trackers.lucas_kanade_config import LucasKanadeConfig
 from glue_perception.types import CameraFrame, KeyPatches, PointTracks
 
 

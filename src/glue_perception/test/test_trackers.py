@@ -5,7 +5,8 @@ import pytest
 from scenes import BLUE, RED, arm, camera_frame, disc, shadow, table
 
 from glue_perception.errors import ConfigError, InvalidValueError, NotReadyError
-from glue_perception.trackers.lucas_kanade import LucasKanadeConfig, LucasKanadeTracker
+from glue_perception.trackers.lucas_kanade import LucasKanadeTracker
+from glue_perception.trackers.lucas_kanade_config import LucasKanadeConfig
 from glue_perception.trackers.object_motion import fit_motion
 from glue_perception.types import CameraFrame, Keypoints
 

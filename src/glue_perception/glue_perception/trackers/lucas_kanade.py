@@ -9,56 +9,12 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from glue_perception.errors import ConfigError, InvalidValueError, NotReadyError
+from glue_perception.errors import InvalidValueError, NotReadyError
+from glue_perception.trackers.lucas_kanade_config import LucasKanadeConfig
 from glue_perception.trackers.object_motion import NO_MOTION, ObjectMotion, fit_motion
+from glue_perception.trackers.optical_flow import PyramidalFlow, window_texture
 from glue_perception.trackers.patch_template import PatchSampler, PatchTemplates
 from glue_perception.types import CameraFrame, Keypoints, PointTracks
-
-
-@dataclass(frozen=True)
-class LucasKanadeConfig:
-    """Limits of the tracker. Pixels are at 480 rows and grow with the image.
-
-    Attributes:
-        window_px: Side of the window that is followed; half of it hangs over the rim of a small button.
-        levels: Pyramid levels above the image; 3 follow some 40 px of motion per frame.
-        max_round_trip_px: Largest distance between a point and itself tracked forward and back.
-        max_residual: Largest mean difference, in grey levels, between a window and where flow says it went. An
-            occluder's edge moving into the window cannot be explained by any motion of the window.
-        max_deviation_px: How far a point may leave the common motion of its object in one frame; plus half of
-            that motion, as cloth folds and perspective stretches.
-        hide_similarity: A visible point below this is hidden.
-        show_similarity: A hidden point above this is visible again; higher, so that it does not flicker.
-        search_px: How far from its remembered place a hidden point is looked for.
-        adaptation: Step of the second template towards what is seen, per frame.
-    """
-
-    window_px: float = 21.0
-    levels: int = 3
-    max_round_trip_px: float = 1.0
-    max_residual: float = 6.0
-    max_deviation_px: float = 2.0
-    hide_similarity: float = 0.45
-    show_similarity: float = 0.6
-    search_px: float = 8.0
-    adaptation: float = 0.05
-
-    def __post_init__(self) -> None:
-        if self.window_px < 5 or not 0 <= self.levels <= 6:
-            raise ConfigError(
-                f"window_px must be 5 or more and levels 0..6, not {self.window_px}, {self.levels}"
-            )
-        if min(self.max_round_trip_px, self.max_residual, self.max_deviation_px, self.search_px) <= 0:
-            raise ConfigError(
-                "max_round_trip_px, max_residual, max_deviation_px and search_px must be positive"
-            )
-        if not 0.0 < self.hide_similarity <= self.show_similarity < 1.0:
-            raise ConfigError(
-                "similarities must satisfy 0 < hide_similarity <= show_similarity < 1, not "
-                f"{self.hide_similarity}, {self.show_similarity}"
-            )
-        if not 0.0 <= self.adaptation <= 1.0:
-            raise ConfigError(f"adaptation must lie in 0..1, not {self.adaptation}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +109,8 @@ class _State:
         self._shape = frame.rgb.shape
         self._scale = min(frame.rgb.shape[:2]) / 480.0
         side = max(5, round(config.window_px * self._scale) | 1)
-        self._window = (side, side)
-        self._criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 20, 0.02)
+        self._window_px = side
+        self._flow = PyramidalFlow(frame.width_px, frame.height_px, side)
         self._sampler = PatchSampler(max(1.0, self._scale))
         self._first_gray = self._last_gray = _gray(frame)
         self._first_xy = keypoints.xy_px.copy()
@@ -169,7 +125,7 @@ class _State:
 
     def _find_textured(self, keypoints: Keypoints) -> Bool[np.ndarray, "n"]:
         """Return which points flow can be measured at; on objects that have fewer than three, all of them."""
-        textured = window_texture(self._first_gray, keypoints.xy_px, self._window[0]) >= _MIN_TEXTURE
+        textured = window_texture(self._first_gray, keypoints.xy_px, self._window_px) >= _MIN_TEXTURE
         for query in np.unique(keypoints.query_index):
             members = keypoints.query_index == query
             if np.count_nonzero(textured & members) < _MIN_WITNESSES:
@@ -203,48 +159,13 @@ class _State:
         trust = np.where(agrees, np.exp(-round_trip_px / (2.0 * self._scale)), 1.0)
         return PointTracks(frame.stamp_ns, self._xy, visible, np.clip(similarity * trust, 0.0, 1.0))
 
-    def _flow(
-        self,
-        source: UInt8[np.ndarray, "height width"],
-        target: UInt8[np.ndarray, "height width"],
-        xy_px: Float[np.ndarray, "n 2"],
-        guess_px: Float[np.ndarray, "n 2"],
-        levels: int,
-    ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n"]]:
-        part, origin = self._part_around(np.concatenate([xy_px, guess_px]), levels)
-        found, status, residual = cv2.calcOpticalFlowPyrLK(
-            np.ascontiguousarray(source[part]),
-            np.ascontiguousarray(target[part]),
-            _contiguous(xy_px - origin),
-            _contiguous(guess_px - origin),
-            winSize=self._window,
-            maxLevel=levels,
-            criteria=self._criteria,
-            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
-        )
-        ok = (status.ravel() == 1) & np.isfinite(found).all(axis=(1, 2))
-        residual = np.where(ok, residual.ravel(), np.inf)
-        return np.where(ok[:, None], found[:, 0] + origin, xy_px).astype(np.float64), residual
-
-    def _part_around(
-        self, xy_px: Float[np.ndarray, "n 2"], levels: int
-    ) -> tuple[tuple[slice, slice], Float[np.ndarray, "2"]]:
-        """Return the part of the image that flow can reach from some points: most of the time goes into pyramids."""
-        # One and a half windows on the coarsest level; corners on multiples of 16 keep the pyramid's samples.
-        margin = 1.5 * self._window[0] * 2**levels
-        size = np.array([self._shape[1], self._shape[0]])
-        low = (np.clip(xy_px.min(axis=0) - margin, 0, size - 32) // 16 * 16).astype(int)
-        high = np.clip(np.ceil(xy_px.max(axis=0) + margin), np.minimum(low + 32, size), size).astype(int)
-        low = np.maximum(low, 0)
-        return (slice(low[1], high[1]), slice(low[0], high[0])), low.astype(float)
-
     def _follow(
         self, gray: UInt8[np.ndarray, "height width"]
     ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n"]]:
         """Return flow from the last frame and how far from its start each point ends when tracked back."""
         levels = self._config.levels
-        forward, residual = self._flow(self._last_gray, gray, self._xy, self._xy, levels)
-        back, residual_back = self._flow(gray, self._last_gray, forward, forward, levels)
+        forward, residual = self._flow.track(self._last_gray, gray, self._xy, self._xy, levels)
+        back, residual_back = self._flow.track(gray, self._last_gray, forward, forward, levels)
         error = np.linalg.norm(back - self._xy, axis=1)
         explained = (residual <= self._config.max_residual) & np.isfinite(residual_back)
         return forward, np.where(explained, error, _UNEXPLAINED_PX)
@@ -327,7 +248,7 @@ class _State:
         self, frame: CameraFrame, gray: UInt8[np.ndarray, "height width"], place: Float[np.ndarray, "n 2"]
     ) -> _Found:
         """Return the place that looks most like the first frame near `place`, its similarity and its patch."""
-        aligned, residual = self._flow(
+        aligned, residual = self._flow.track(
             self._first_gray, gray, self._first_xy, place, min(1, self._config.levels)
         )
         reach = np.where(self._visible, self._config.max_deviation_px, self._config.search_px) * self._scale
@@ -390,19 +311,6 @@ class _State:
         self._past.append(_Past(self._xy.copy(), similarity, shift))
 
 
-def window_texture(
-    gray: UInt8[np.ndarray, "height width"], xy_px: Float[np.ndarray, "n 2"], side_px: int
-) -> Float[np.ndarray, "n"]:
-    """Return the root of the structure tensor's smaller eigenvalue in the window around each point (Shi, Tomasi)."""
-    image = gray.astype(np.float32)
-    gx, gy = cv2.Scharr(image, cv2.CV_32F, 1, 0) / 32.0, cv2.Scharr(image, cv2.CV_32F, 0, 1) / 32.0
-    xx, xy, yy = (cv2.blur(product, (side_px, side_px)) for product in (gx * gx, gx * gy, gy * gy))
-    smaller = (xx + yy) / 2.0 - np.sqrt(((xx - yy) / 2.0) ** 2 + xy**2)
-    col, row = np.clip(np.rint(xy_px), 0, [gray.shape[1] - 1, gray.shape[0] - 1]).astype(int).T
-    texture: np.ndarray = np.sqrt(np.maximum(smaller, 0.0))[row, col]
-    return texture
-
-
 def _inside(xy_px: Float[np.ndarray, "n 2"], frame: CameraFrame) -> Bool[np.ndarray, "n"]:
     inside: np.ndarray = np.all(
         (xy_px >= -0.5) & (xy_px < np.array([frame.width_px, frame.height_px]) - 0.5), axis=1
@@ -413,9 +321,3 @@ def _inside(xy_px: Float[np.ndarray, "n 2"], frame: CameraFrame) -> Bool[np.ndar
 def _gray(frame: CameraFrame) -> UInt8[np.ndarray, "height width"]:
     gray: np.ndarray = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
     return gray
-
-
-def _contiguous(xy_px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 1 2"]:
-    """Return a fresh array in OpenCV's layout; it writes the result over its initial guess."""
-    fresh: np.ndarray = np.array(xy_px[:, None], dtype=np.float32, order="C")
-    return fresh
