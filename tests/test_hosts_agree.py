@@ -17,7 +17,7 @@ from glue_bringup.task_config import load_task
 from glue_perception.geometry import rotation_6d_from_matrix, rotation_vector
 from glue_perception.pipeline import build_pipeline
 from glue_perception.timing import LatencyRecorder
-from glue_perception.types import ActionChunk, RobotState
+from glue_perception.types import ActionChunk
 
 pytestmark = [pytest.mark.render, pytest.mark.slow]
 
@@ -30,9 +30,9 @@ SEED = 11
 class ThereAndStay:
     """Goes `WAY_M` from the start in `TRAVEL_S` on a smooth path, then stays; a function of time alone."""
 
-    def reset(self, state: RobotState) -> None:
+    def reset(self, observation) -> None:
         self._first_ns: int | None = None
-        self._start = state.T_base_ee
+        self._start = observation.robot_state.T_base_ee
 
     def decide(self, observation) -> Decision:
         if self._first_ns is None:

@@ -31,6 +31,7 @@ NETWORK_PLACES = (
     "training/",
     "checkpoint.py",
     "runner.py",
+    "traced.py",
     "detectors/",
     "segmenters/",
     "features/",

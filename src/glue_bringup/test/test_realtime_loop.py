@@ -84,7 +84,7 @@ class Forward:
     def __init__(self, delay_s: float = 0.0, fail_after: int | None = None) -> None:
         self.delay_s, self.fail_after, self.count = delay_s, fail_after, 0
 
-    def reset(self, state: RobotState) -> None:
+    def reset(self, observation) -> None:
         self.start_ns = time.time_ns()
 
     def decide(self, observation) -> Decision:

@@ -36,7 +36,7 @@ def test_ddim_recovers_what_a_perfect_noise_model_knows(steps: int) -> None:
         signal, noise = sampler.add_noise(ones, zeros, step), sampler.add_noise(zeros, ones, step)
         return (noisy - signal * clean) / noise
 
-    found = sampler.sample(perfect, (2, 16, 10), steps, torch.Generator().manual_seed(0), torch.device("cpu"))
+    found = sampler.sample(perfect, torch.randn(2, 16, 10, generator=torch.Generator().manual_seed(0)), steps)
     torch.testing.assert_close(found, clean, atol=1e-3, rtol=0)
 
 
@@ -56,7 +56,7 @@ def test_sampling_depends_on_the_generator_alone() -> None:
         torch.randn(7)  # the global generator must not matter
         g = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            return sampler.sample(lambda x, t: model(x, t, condition), (1, 16, 10), 5, g, torch.device("cpu"))
+            return sampler.sample(lambda x, t: model(x, t, condition), torch.randn(1, 16, 10, generator=g), 5)
 
     assert torch.equal(draw(3), draw(3))
     assert not torch.equal(draw(3), draw(4))

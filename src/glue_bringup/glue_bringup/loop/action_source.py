@@ -12,7 +12,7 @@ from jaxtyping import Float
 from glue_bringup.sim.experts.base import Expert, ExpertAction
 from glue_perception.geometry import rotation_6d_from_matrix
 from glue_perception.timing import LatencyRecorder
-from glue_perception.types import ActionChunk, Observation, RobotState
+from glue_perception.types import ActionChunk, Observation
 from glue_policy.runner import PolicyRunner
 
 NOISE_TIME_CONSTANT_S = 0.4
@@ -28,10 +28,10 @@ class Decision:
 
 
 class ActionSource(Protocol):
-    """Decides at the policy's rate. `reset` begins an episode; one thread calls it."""
+    """Decides at the policy's rate. `reset` begins an episode; one thread calls it at a time."""
 
-    def reset(self, state: RobotState) -> None:
-        """Begin an episode with the robot at `state`."""
+    def reset(self, observation: Observation) -> None:
+        """Begin an episode with its first observation; may take its time, as the arm is not yet under control."""
         ...
 
     def decide(self, observation: Observation) -> Decision:
@@ -50,8 +50,9 @@ class PolicySource:
         """Durations of the runner's stages."""
         return self._runner.latencies
 
-    def reset(self, state: RobotState) -> None:
-        """Nothing to reset: every chunk depends on one observation alone."""
+    def reset(self, observation: Observation) -> None:
+        """Get ready for this many key-patches; every chunk depends on one observation alone."""
+        self._runner.warm_up(len(observation.key_patches))
 
     def decide(self, observation: Observation) -> Decision:
         """Return the policy's chunk."""
@@ -83,8 +84,9 @@ class ExpertSource:
         self._rng = np.random.default_rng(seed)
         self._offset_m = np.zeros(3)
 
-    def reset(self, state: RobotState) -> None:
+    def reset(self, observation: Observation) -> None:
         """Begin an episode; the target in force is the current pose."""
+        state = observation.robot_state
         self._rng = np.random.default_rng(self._seed)
         self._expert.reset(self._seed)
         self._offset_m = np.zeros(3)

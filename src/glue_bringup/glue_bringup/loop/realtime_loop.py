@@ -138,11 +138,10 @@ class RealtimeLoop:
         if frame is None:
             raise HardwareError("the camera ended before its first frame")
         state = self._robot.arm.state()
-        self._perceiver.start(frame, state)
+        self._source.reset(self._perceiver.start(frame, state))
         self._robot.arm.start()
         state = self._robot.arm.state()
         self._states.append(state)
-        self._source.reset(state)
         self._supervisor.reset(self._clock.now_ns(), state)
 
     def _guarded(self, work: Callable[[], None]) -> None:

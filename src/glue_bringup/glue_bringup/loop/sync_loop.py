@@ -70,8 +70,9 @@ class SyncLoop:
         start_ns = twin.clock.now_ns()
         state = twin.arm.state()
         supervisor.reset(start_ns, state)
-        source.reset(state)
-        decide(perceiver.start(twin.render(), state))
+        first = perceiver.start(twin.render(), state)
+        source.reset(first)
+        decide(first)
         end_ns = start_ns + round(task.max_duration_s * NS_PER_S)
         success_ns: int | None = None
         frame_index, control_index = 1, 0

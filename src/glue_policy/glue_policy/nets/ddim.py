@@ -42,17 +42,12 @@ class DdimSampler:
         return noisy
 
     def sample(
-        self,
-        model: NoiseModel,
-        shape: tuple[int, int, int],
-        num_inference_steps: int,
-        generator: torch.Generator,
-        device: torch.device,
+        self, model: NoiseModel, noise: Float[Tensor, "b h a"], num_inference_steps: int
     ) -> Float[Tensor, "b h a"]:
-        """Return chunks in [-1, 1] from noise drawn with `generator`."""
+        """Return chunks in [-1, 1] from Gaussian noise."""
         self._scheduler.set_timesteps(num_inference_steps)
-        x = torch.randn(shape, generator=generator, device=generator.device).to(device)
+        x = noise
         for timestep in self._scheduler.timesteps:
-            step = torch.full((shape[0],), int(timestep), device=device)
+            step = torch.full((noise.shape[0],), int(timestep), device=noise.device)
             x = self._scheduler.step(model(x, step), int(timestep), x, eta=0.0).prev_sample
         return x

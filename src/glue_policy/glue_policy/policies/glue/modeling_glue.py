@@ -109,17 +109,16 @@ class GluePolicy(Policy):
         loss: Tensor = squared.sum() / (valid.sum() * ACTION_DIM).clamp_min(1.0)
         return loss
 
+    def draw_noise(self, count: int, generator: torch.Generator) -> Float[Tensor, "b horizon 10"]:
+        """Return the noise that sampling starts from."""
+        return torch.randn(count, self.config.horizon, ACTION_DIM, generator=generator)
+
     def sample(
-        self, condition: Float[Tensor, "b w"], num_inference_steps: int, generator: torch.Generator
+        self, condition: Float[Tensor, "b w"], noise: Float[Tensor, "b horizon 10"], num_inference_steps: int
     ) -> Float[Tensor, "b horizon 10"]:
         """Return action chunks in physical units for condition vectors."""
-        shape = (len(condition), self.config.horizon, ACTION_DIM)
         chunk = self.diffusion.sample(
-            lambda noisy, step: self.unet(noisy, step, condition),
-            shape,
-            num_inference_steps,
-            generator,
-            condition.device,
+            lambda noisy, step: self.unet(noisy, step, condition), noise, num_inference_steps
         )
         return self.action_range.restore(chunk)
 
@@ -135,4 +134,5 @@ class GluePolicy(Policy):
     ) -> Float[Tensor, "b horizon 10"]:
         """Return action chunks in physical units, sampled with `generator`."""
         condition = self.encode(image, row_col, xy, visible, joint_position).condition
-        return self.sample(condition, self.config.num_inference_steps, generator)
+        noise = self.draw_noise(len(condition), generator).to(condition.device)
+        return self.sample(condition, noise, self.config.num_inference_steps)
