@@ -97,6 +97,7 @@ class RealtimeLoop:
         self._stop_control = threading.Event()
         self._threads: list[threading.Thread] = []
         self._failure: BaseException | None = None
+        self._start_ns = 0
         self._frame_stamps_ns: list[int] = []
 
     def run(self, seed: int, succeeded: Callable[[], bool]) -> EpisodeResult:
@@ -114,7 +115,7 @@ class RealtimeLoop:
         sys.setswitchinterval(THREAD_SWITCH_S)
         try:
             self._begin()
-            start_ns = self._clock.now_ns()
+            start_ns = self._start_ns = self._clock.now_ns()
             for work in (self._control_work, self._perception_work, self._policy_work):
                 thread = threading.Thread(target=self._guarded, args=(work,), name=work.__name__, daemon=True)
                 thread.start()
@@ -194,7 +195,8 @@ class RealtimeLoop:
             self._frame_stamps_ns.append(frame.stamp_ns)
             self._latencies.add("capture_to_patches", (self._clock.now_ns() - frame.stamp_ns) / 1e6)
             self._seen.put((frame.stamp_ns, observation.key_patches))
-            if self._schedule.due(frame.stamp_ns):
+            # A frame from before control began waited for it, and its chunk would come late.
+            if frame.stamp_ns >= self._start_ns and self._schedule.due(frame.stamp_ns):
                 self._observations.put(observation)
 
     def _policy_work(self) -> None:
