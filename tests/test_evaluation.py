@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from glue_bringup.cli.eval import EvalProgress
 from glue_bringup.cli.main import main
 from glue_bringup.loop.episode import EpisodeResult, HostKind, summarise
+from glue_bringup.loop.progress import EpisodeProgress
 from glue_perception.errors import ConfigError
 from glue_perception.timing import LatencyRecorder
 
@@ -40,7 +40,7 @@ def test_the_expert_through_supervisor_and_perception(tmp_path) -> None:
 @pytest.mark.render
 def test_eval_goes_on_where_it_was_interrupted(tmp_path, capsys) -> None:
     report_path = tmp_path / "report.json"
-    progress = EvalProgress(
+    progress = EpisodeProgress(
         tmp_path / "report.episodes.jsonl",
         {"task": "push_button", "policy": "expert", "fingerprint": "expert"},
     )
@@ -58,18 +58,18 @@ def test_eval_goes_on_where_it_was_interrupted(tmp_path, capsys) -> None:
 
 def test_progress_of_another_subject_is_not_mixed_in(tmp_path) -> None:
     path = tmp_path / "p.jsonl"
-    first = EvalProgress(path, {"policy": "a"})
+    first = EpisodeProgress(path, {"policy": "a"})
     first.load()
     first.add(result(1))
-    assert [r.seed for r in EvalProgress(path, {"policy": "a"}).load()] == [1]
-    assert EvalProgress(path, {"policy": "b"}).load() == []
+    assert [r.seed for r in EpisodeProgress(path, {"policy": "a"}).load()] == [1]
+    assert EpisodeProgress(path, {"policy": "b"}).load() == []
 
 
 def test_damaged_progress_is_refused(tmp_path) -> None:
     path = tmp_path / "p.jsonl"
     path.write_text('{"policy": "a"}\n{"seed": ')
     with pytest.raises(ConfigError, match="delete it"):
-        EvalProgress(path, {"policy": "a"}).load()
+        EpisodeProgress(path, {"policy": "a"}).load()
 
 
 def test_summary_adds_up() -> None:
@@ -83,3 +83,28 @@ def test_summary_adds_up() -> None:
     low, high = report["wilson_95"]
     assert low == pytest.approx(0.0945, abs=1e-3)
     assert high == pytest.approx(0.9055, abs=1e-3)
+
+
+@pytest.mark.render
+def test_recording_goes_on_where_it_was_interrupted_and_loses_nothing(tmp_path, capsys) -> None:
+    arguments = [
+        "sim",
+        "push_button",
+        "--sync",
+        "--policy",
+        "expert",
+        "--seed",
+        "60",
+        "--record",
+        str(tmp_path),
+    ]
+    assert main([*arguments, "--episodes", "1"]) == 0
+    aborted = tmp_path / "episode_000061"
+    aborted.mkdir()
+    (aborted / "half.mcap").write_bytes(b"cut off")
+    finished = (tmp_path / "episode_000060" / "metadata.yaml").stat().st_mtime_ns
+    assert main([*arguments, "--episodes", "2"]) == 0
+    assert "2 of 2 succeeded" in capsys.readouterr().out
+    assert (tmp_path / "episode_000060" / "metadata.yaml").stat().st_mtime_ns == finished
+    assert (tmp_path / "episode_000061.earlier_1" / "half.mcap").read_bytes() == b"cut off"
+    assert (tmp_path / "episode_000061" / "metadata.yaml").is_file()

@@ -86,10 +86,15 @@ def demonstrated(stamp_ns: int, x_m: float = 0.4) -> ActionChunk:
 
 
 def write_bag(
-    path: Path, stamps_ns: list[int], task: str = "disc", without: str = "", frames_between: int = 2
+    path: Path,
+    stamps_ns: list[int],
+    task: str = "disc",
+    without: str = "",
+    frames_between: int = 2,
+    metadata: dict[str, str] | None = None,
 ) -> Path:
     """Record demonstrated steps at `stamps_ns` with frames between them; leave out one kind of message."""
-    with BagWriter(path, {"task": task}) as bag:
+    with BagWriter(path, {"task": task} | (metadata or {})) as bag:
         for k, stamp_ns in enumerate(stamps_ns):
             for j in range(frames_between + 1):
                 observation = disc_observation(k, stamp_ns + j * DT_NS // (frames_between + 1))

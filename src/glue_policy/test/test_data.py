@@ -68,6 +68,16 @@ def test_a_folder_of_bags_is_read_in_order_and_whole(tmp_path: Path) -> None:
         load_dataset(tmp_path, 32, 4, 0.1)
 
 
+def test_only_successes_are_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_bag(tmp_path / "good", STAMPS_NS, metadata={"outcome": "success", "task_config": "task: disc"})
+    write_bag(tmp_path / "failed", STAMPS_NS, metadata={"outcome": "failure"})
+    write_bag(tmp_path / "cut_off", STAMPS_NS, metadata={"task_config": "task: disc"})
+    assert len(load_dataset(tmp_path, 32, 4, 0.1)) == 5
+    said = capsys.readouterr().out
+    assert "failure" in said
+    assert "unfinished" in said
+
+
 def test_no_demonstrations(tmp_path: Path) -> None:
     with pytest.raises(BagError, match="no demonstrations"):
         load_dataset(tmp_path / "nothing", 32, 4, 0.1)

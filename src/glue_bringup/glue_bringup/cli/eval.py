@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from glue_bringup.cli.screen import print_report
 from glue_bringup.cli.sim import positive_int
-from glue_perception.errors import ConfigError
-
-if TYPE_CHECKING:
-    from glue_bringup.loop.episode import EpisodeResult
 
 FIRST_SEED = 100_000
 """Far from the seeds of demonstrations, so that no layout is seen in training."""
@@ -41,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the episodes that are not done yet."""
     from glue_bringup.loop.episode import summarise
     from glue_bringup.loop.pilot import Pilot
+    from glue_bringup.loop.progress import EpisodeProgress
     from glue_bringup.loop.run import run_episodes, write_report
     from glue_bringup.loop.sync_session import SyncSession
     from glue_bringup.sim.rendering import require_rendering
@@ -51,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     require_rendering()
     pilot = Pilot(task, args.policy)
     report_path = args.report or Path("out/eval") / f"{task.task}.json"
-    progress = EvalProgress(
+    progress = EpisodeProgress(
         report_path.with_suffix(".episodes.jsonl"),
         {"task": task.task, "policy": pilot.name, "fingerprint": pilot.fingerprint},
     )
@@ -65,47 +60,3 @@ def run(args: argparse.Namespace) -> int:
     progress.remove()
     print_report(report, {"report": report_path, "bags": args.record})
     return 0
-
-
-class EvalProgress:
-    """Finished episodes, one JSON line each, under a first line that says what was evaluated.
-
-    Args:
-        path: The file; a file about something else is set aside, not mixed in.
-        subject: Task, policy and the checkpoint's fingerprint.
-    """
-
-    def __init__(self, path: Path, subject: dict[str, str]) -> None:
-        self._path = path
-        self._subject = subject
-
-    def load(self) -> list[EpisodeResult]:
-        """Return the results of an interrupted run of the same subject."""
-        from glue_bringup.loop.episode import EpisodeResult
-
-        if not self._path.exists():
-            self._begin()
-            return []
-        results = []
-        try:
-            lines = [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()]
-            if not lines or lines[0] != self._subject:
-                self._begin()
-                return []
-            results = [EpisodeResult(**line) for line in lines[1:]]
-        except (OSError, ValueError, TypeError) as error:
-            raise ConfigError(f"{self._path} is damaged ({error}); delete it to start anew") from error
-        return results
-
-    def add(self, result: EpisodeResult) -> None:
-        """Append one result."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(vars(result)) + "\n")
-
-    def remove(self) -> None:
-        """Delete the file: the report holds everything."""
-        self._path.unlink(missing_ok=True)
-
-    def _begin(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(json.dumps(self._subject) + "\n", encoding="utf-8")

@@ -18,7 +18,7 @@ STAGES = {
     "policy": "policy, whole step",
     "capture_to_chunk": "camera to action chunk",
     "control": "control tick",
-    "control_lateness": "control tick late by",
+    "control_lateness": "control tick begins late by",
 }
 
 

@@ -12,6 +12,8 @@ from glue_bringup.cli.screen import print_report
 from glue_perception.errors import ConfigError
 
 if TYPE_CHECKING:
+    from glue_bringup.loop.episode import EpisodeResult
+    from glue_bringup.loop.pilot import Pilot
     from glue_bringup.loop.session import Session
 
 
@@ -39,7 +41,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="M",
         help="disturb the expert's motion by this much (1 sigma)",
     )
-    parser.add_argument("--record", type=Path, metavar="DIR", help="record every episode as a bag in DIR")
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="DIR",
+        help="record every episode as a bag in DIR; the same command goes on where it was interrupted",
+    )
     parser.add_argument("--video", type=Path, metavar="F", help="overlay video of the first episode")
     parser.add_argument("--report", type=Path, metavar="F", help="report as JSON")
     parser.set_defaults(run=run)
@@ -58,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     # Imported here so that `glue --help` answers at once.
     from glue_bringup.loop.episode import summarise
     from glue_bringup.loop.pilot import Pilot
-    from glue_bringup.loop.run import run_episodes, write_report
+    from glue_bringup.loop.run import write_report
     from glue_bringup.loop.sync_session import SyncSession
     from glue_bringup.recording.bag_video import write_bag_video
     from glue_bringup.sim.rendering import require_rendering
@@ -85,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
             session = ProtocolSession(task, pilot)
         stack.enter_context(session)
         seeds = range(args.seed, args.seed + args.episodes)
-        results = run_episodes(session, seeds, record)
+        results = _run_and_remember(session, pilot, seeds, args, record)
         report = summarise(
             task.task, session.host, pilot.name, args.seed, results, session.latencies, git_revision()
         )
@@ -95,3 +102,23 @@ def run(args: argparse.Namespace) -> int:
         write_report(args.report, report)
     print_report(report, {"report": args.report, "video": args.video, "bags": args.record})
     return 0
+
+
+def _run_and_remember(
+    session: Session, pilot: Pilot, seeds: range, args: argparse.Namespace, record: Path | None
+) -> list[EpisodeResult]:
+    """Run the episodes; recorded ones that an earlier, interrupted run finished are not run again."""
+    from glue_bringup.loop.progress import EpisodeProgress
+    from glue_bringup.loop.run import run_episodes
+
+    if args.record is None:
+        return run_episodes(session, seeds, record)
+    subject = {
+        "task": args.task,
+        "host": session.host.value,
+        "policy": pilot.name,
+        "fingerprint": pilot.fingerprint,
+        "noise_m": str(args.noise_m),
+    }
+    progress = EpisodeProgress(args.record / "episodes.jsonl", subject)
+    return run_episodes(session, seeds, record, progress.load(), progress.add)

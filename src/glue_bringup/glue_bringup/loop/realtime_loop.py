@@ -167,6 +167,7 @@ class RealtimeLoop:
         period_s = 1.0 / self._task.control_rate_hz
         due_s = time.perf_counter()
         while not self._stop_control.is_set():
+            self._latencies.add("control_lateness", max(0.0, time.perf_counter() - due_s) * 1e3)
             with self._latencies.measure("control"):
                 state = self._robot.arm.state()
                 self._states.append(state)
@@ -181,7 +182,6 @@ class RealtimeLoop:
                 self._control.tick(now_ns, state)
             due_s += period_s
             late_s = time.perf_counter() - due_s
-            self._latencies.add("control_lateness", max(0.0, late_s) * 1e3)
             if late_s > period_s:  # never run a burst of ticks to catch up
                 due_s = time.perf_counter()
             self._stop_control.wait(max(0.0, -late_s))

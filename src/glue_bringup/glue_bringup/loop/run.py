@@ -37,13 +37,24 @@ def run_episodes(
         total=len(seeds), initial=len(seeds) - len(remaining), unit="episode", dynamic_ncols=True
     ) as bar:
         for seed in remaining:
-            bag = record / f"episode_{seed:06d}" if record is not None else None
+            bag = _free_path(record, seed) if record is not None else None
             result = session.run(seed, bag)
             results[seed] = replace(result, bag=str(bag)) if bag is not None else result
             on_result(results[seed])
             bar.update()
             bar.set_postfix(successes=sum(r.success for r in results.values()))
     return [results[seed] for seed in seeds if seed in results]
+
+
+def _free_path(record: Path, seed: int) -> Path:
+    """Return where to record a seed's episode; a bag that an interrupted or other run left there is kept aside."""
+    path = record / f"episode_{seed:06d}"
+    if path.exists():
+        number = 1
+        while (aside := path.with_name(f"{path.name}.earlier_{number}")).exists():
+            number += 1
+        path.rename(aside)
+    return path
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +11,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from glue_perception.bags.reader import BagReader, UnfinishedBagWarning
 from glue_perception.errors import BagError
 from glue_policy.data.episodes import EpisodeArrays, load_episode
 from glue_policy.policies.base import Batch
+
+SUCCESS = "success"
+"""Outcome of a demonstration that is worth training on."""
 
 
 class ChunkDataset:
@@ -70,14 +75,27 @@ class ChunkDataset:
 
 
 def load_dataset(directory: Path, image_size_px: int, horizon: int, dt_s: float) -> ChunkDataset:
-    """Return all demonstrations in the sub-folders of `directory`, in the order of their names.
+    """Return the successful demonstrations in the sub-folders of `directory`, in the order of their names.
+
+    Bags of failed, aborted or unfinished episodes are named and left out.
 
     Raises:
-        BagError: a bag is unreadable or does not fit; nothing is left out silently.
+        BagError: a bag is unreadable or does not fit, or none is a success.
     """
     bags = sorted(path for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
-    episodes = [
-        load_episode(bag, image_size_px, dt_s)
-        for bag in tqdm(bags, desc="read", unit="bag", dynamic_ncols=True)
-    ]
+    episodes = []
+    for path in tqdm(bags, desc="read", unit="bag", dynamic_ncols=True):
+        outcome = _outcome(path)
+        if outcome == SUCCESS:
+            episodes.append(load_episode(path, image_size_px, dt_s))
+        else:
+            tqdm.write(f"left out, as its outcome is {outcome}: {path}")
     return ChunkDataset(episodes, horizon)
+
+
+def _outcome(path: Path) -> str:
+    """Return how the episode ended; a bag that says nothing and was not made by our recorder counts as a success."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnfinishedBagWarning)
+        with BagReader(path) as bag:
+            return bag.metadata.get("outcome", "unfinished" if "task_config" in bag.metadata else SUCCESS)
