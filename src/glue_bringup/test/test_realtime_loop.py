@@ -117,7 +117,7 @@ def largest_step_m(arm: PerfectArm) -> float:
 
 
 def loop_threads() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.endswith("_work")]
+    return [t.name for t in threading.enumerate() if t.name == "realtime_loop"]
 
 
 def test_follows_the_chunks_and_ends_at_the_time_limit() -> None:
@@ -181,6 +181,19 @@ def test_a_slow_policy_misses_deadlines_and_they_are_counted() -> None:
     loop, _, _ = make(source=Forward(delay_s=0.25), duration_s=2.5)
     result = loop.run(0, lambda: False)
     assert result.deadline_misses >= result.chunks > 3
+
+
+def test_nothing_moves_if_the_policy_cannot_begin() -> None:
+    class Broken(Forward):
+        def reset(self, observation) -> None:
+            raise RuntimeError("no weights")
+
+    loop, arm, _ = make(source=Broken())
+    with pytest.raises(RuntimeError, match="no weights"):
+        loop.run(0, lambda: False)
+    assert arm.started == 0
+    assert not arm.targets
+    assert not loop_threads()
 
 
 def test_nothing_moves_if_the_object_is_not_there() -> None:

@@ -11,6 +11,7 @@ fails, control goes on until the arm has been brought to rest.
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -93,6 +94,7 @@ class RealtimeLoop:
         self._observations: Mailbox[Observation] = Mailbox()
         self._chunks: Mailbox[ActionChunk] = Mailbox()
         self._seen: Mailbox[tuple[int, KeyPatches]] = Mailbox()
+        self._source_ready = threading.Event()
         self._stop_thinking = threading.Event()
         self._stop_control = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -115,11 +117,11 @@ class RealtimeLoop:
         sys.setswitchinterval(THREAD_SWITCH_S)
         try:
             self._begin()
+            # Going through the objects of torch and the rest takes the collector tenths of a second.
+            gc.freeze()
             start_ns = self._start_ns = self._clock.now_ns()
-            for work in (self._control_work, self._perception_work, self._policy_work):
-                thread = threading.Thread(target=self._guarded, args=(work,), name=work.__name__, daemon=True)
-                thread.start()
-                self._threads.append(thread)
+            self._spawn(self._control_work)
+            self._spawn(self._perception_work)
             success_ns = self._watch(start_ns, succeeded)
             end_ns = self._clock.now_ns()
         finally:
@@ -129,6 +131,7 @@ class RealtimeLoop:
                 thread.join(CAMERA_TIMEOUT_S + 1.0)
             self._robot.arm.stop()
             self._robot.gripper.stop()
+            gc.unfreeze()
             sys.setswitchinterval(switch_s)
         if self._failure is not None:
             raise self._failure
@@ -139,11 +142,20 @@ class RealtimeLoop:
         if frame is None:
             raise HardwareError("the camera ended before its first frame")
         state = self._robot.arm.state()
-        self._source.reset(self._perceiver.start(frame, state))
+        first = self._perceiver.start(frame, state)
+        self._spawn(lambda: self._policy_work(first))
+        while not self._source_ready.wait(0.1):
+            if self._failure is not None:
+                raise self._failure
         self._robot.arm.start()
         state = self._robot.arm.state()
         self._states.append(state)
         self._supervisor.reset(self._clock.now_ns(), state)
+
+    def _spawn(self, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=self._guarded, args=(work,), name="realtime_loop", daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -199,7 +211,10 @@ class RealtimeLoop:
             if frame.stamp_ns >= self._start_ns and self._schedule.due(frame.stamp_ns):
                 self._observations.put(observation)
 
-    def _policy_work(self) -> None:
+    def _policy_work(self, first: Observation) -> None:
+        # In this thread, as a network's first call in a thread is slow.
+        self._source.reset(first)
+        self._source_ready.set()
         while not self._stop_thinking.is_set():
             observation = self._observations.take(0.1)
             if observation is None:
