@@ -28,7 +28,6 @@ class ProtocolSession:
 
     def __init__(self, task: TaskConfig, pilot: Pilot) -> None:
         self.latencies = LatencyRecorder()
-        self.real_time_factors: list[float] = []
         self._task = task
         self._pilot = pilot
 
@@ -69,7 +68,6 @@ class ProtocolSession:
                 recorder,
             )
             result = loop.run(seed, lambda: twin.status().success)
-            self.real_time_factors.append(twin.status().real_time_factor)
             if recorder is not None:
                 recorder.close(Outcome.SUCCESS if result.success else Outcome.FAILURE)
         return result
