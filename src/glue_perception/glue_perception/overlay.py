@@ -50,7 +50,7 @@ def draw_extraction(frame: CameraFrame, extraction: Extraction, key_patches: Key
 def draw_tracking(
     frame: CameraFrame, key_patches: KeyPatches, queries: Sequence[str], lines: Sequence[str] = ()
 ) -> Image:
-    """Return a later frame with its key-patches, insets that follow the objects, and the state of the tracks.
+    """Return a later frame with boxes around the points of each object, key-patches, insets, and the tracks' state.
 
     Args:
         frame: The frame that the key-patches are of.
@@ -60,6 +60,7 @@ def draw_tracking(
     """
     image = draw_key_patches(frame.rgb, key_patches)
     boxes = np.array([_box_around(key_patches, index) for index in range(len(queries))])
+    image = draw_boxes(image, boxes, queries)
     image = draw_insets(image, frame.rgb, boxes, key_patches)
     return draw_status(image, [", ".join(queries), health_line(key_patches), *lines])
 
@@ -77,16 +78,22 @@ def draw_masks(image: Image, masks: Bool[np.ndarray, "objects height width"], op
 
 def draw_detections(image: Image, detections: Sequence[Detection]) -> Image:
     """Return a copy with every box, its query and its score."""
+    boxes = np.array([detection.box_xyxy_px for detection in detections])
+    return draw_boxes(image, boxes, [f"{d.query}  {d.score:.2f}" for d in detections])
+
+
+def draw_boxes(image: Image, boxes_xyxy_px: Float[np.ndarray, "n 4"], labels: Sequence[str]) -> Image:
+    """Return a copy with a labelled box around every object."""
     drawn = image.copy()
     thick = _stroke(image)
-    for index, detection in enumerate(detections):
+    for index, (box, label) in enumerate(zip(boxes_xyxy_px, labels, strict=True)):
         color = OBJECT_COLORS[index % len(OBJECT_COLORS)]
-        x0, y0, x1, y1 = (round(float(v)) for v in detection.box_xyxy_px)
+        x0, y0, x1, y1 = (round(float(v)) for v in box)
         # Around the object, not on it: a button of 20 px would vanish below its own frame.
         gap = 2 * thick + 1
         cv2.rectangle(drawn, (x0 - gap, y0 - gap), (x1 - 1 + gap, y1 - 1 + gap), _INK, thick + 2, cv2.LINE_AA)
         cv2.rectangle(drawn, (x0 - gap, y0 - gap), (x1 - 1 + gap, y1 - 1 + gap), color, thick, cv2.LINE_AA)
-        _label(drawn, f"{detection.query}  {detection.score:.2f}", (x0 - gap, y0 - gap), color)
+        _label(drawn, label, (x0 - gap, y0 - gap), color)
     return drawn
 
 

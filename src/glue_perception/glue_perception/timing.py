@@ -62,11 +62,6 @@ class LatencyRecorder:
         """Add one duration."""
         self._samples_ms.setdefault(stage, []).append(duration_ms)
 
-    def merge(self, other: LatencyRecorder) -> None:
-        """Add all samples of `other`."""
-        for stage, samples in other._samples_ms.items():
-            self._samples_ms.setdefault(stage, []).extend(samples)
-
     def summary(self) -> dict[str, dict[str, float]]:
         """Return stage -> {p50, p95, p99} in milliseconds."""
         return {

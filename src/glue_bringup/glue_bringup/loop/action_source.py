@@ -11,7 +11,6 @@ from jaxtyping import Float
 
 from glue_bringup.sim.experts.base import Expert, ExpertAction
 from glue_perception.geometry import rotation_6d_from_matrix
-from glue_perception.timing import LatencyRecorder
 from glue_perception.types import ActionChunk, Observation
 from glue_policy.runner import PolicyRunner
 
@@ -44,11 +43,6 @@ class PolicySource:
 
     def __init__(self, runner: PolicyRunner) -> None:
         self._runner = runner
-
-    @property
-    def latencies(self) -> LatencyRecorder:
-        """Durations of the runner's stages."""
-        return self._runner.latencies
 
     def reset(self, observation: Observation) -> None:
         """Get ready for this many key-patches; every chunk depends on one observation alone."""
