@@ -38,4 +38,5 @@ def key_patches_from_tracks(
         visible=tracks.visible & inside & (health == TrackHealth.TRACKED),
         health=health,
         query_index=query_index,
+        result_age_ns=tracks.result_age_ns,
     )

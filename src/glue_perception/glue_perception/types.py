@@ -68,6 +68,12 @@ def _check_stamp(owner: str, stamp_ns: Any) -> int:
     return int(stamp_ns)
 
 
+def _check_age(owner: str, age_ns: Any) -> int:
+    if isinstance(age_ns, bool) or not isinstance(age_ns, (int, np.integer)) or age_ns < 0:
+        raise InvalidValueError(f"{owner}.result_age_ns must be a non-negative integer, not {age_ns!r}")
+    return int(age_ns)
+
+
 @dataclass(frozen=True, eq=False)
 class CameraFrame:
     """One RGB image with the time of its capture.
@@ -175,12 +181,18 @@ class PointTracks:
         xy_px: Position; for a hidden point the last or extrapolated one.
         visible: Whether the tracker sees the point in this frame.
         confidence: 0..1.
+        result_age_ns: How much older than `stamp_ns` the newest frame is that the tracker's network has seen. 0 for
+            trackers that look at every frame; a windowed one carries its last answer forward and says so here.
+
+    Raises:
+        InvalidValueError: wrong shapes, or a negative age.
     """
 
     stamp_ns: int
     xy_px: Float[np.ndarray, "n 2"]
     visible: Bool[np.ndarray, "n"]
     confidence: Float[np.ndarray, "n"]
+    result_age_ns: int = 0
 
     def __post_init__(self) -> None:
         _set(self, "stamp_ns", _check_stamp("PointTracks", self.stamp_ns))
@@ -188,6 +200,7 @@ class PointTracks:
         n = len(self.xy_px)
         _set(self, "visible", _array("PointTracks", "visible", self.visible, np.bool_, (n,)))
         _set(self, "confidence", _array("PointTracks", "confidence", self.confidence, np.float64, (n,)))
+        _set(self, "result_age_ns", _check_age("PointTracks", self.result_age_ns))
 
     def __len__(self) -> int:
         return len(self.xy_px)
@@ -204,10 +217,11 @@ class KeyPatches:
         visible: True where the patch may be used as a local feature; false ones are zeroed by the policy.
         health: `TrackHealth` of each.
         query_index: Which text query each belongs to.
+        result_age_ns: See `PointTracks`.
 
     Raises:
-        InvalidValueError: wrong shapes, a cell outside the grid, an unknown health, or a visible patch that is
-            not TRACKED.
+        InvalidValueError: wrong shapes, a cell outside the grid, an unknown health, a negative age, or a visible
+            patch that is not TRACKED.
     """
 
     stamp_ns: int
@@ -216,9 +230,11 @@ class KeyPatches:
     visible: Bool[np.ndarray, "n"]
     health: Int[np.ndarray, "n"]
     query_index: Int[np.ndarray, "n"]
+    result_age_ns: int = 0
 
     def __post_init__(self) -> None:
         _set(self, "stamp_ns", _check_stamp("KeyPatches", self.stamp_ns))
+        _set(self, "result_age_ns", _check_age("KeyPatches", self.result_age_ns))
         _set(self, "row_col", _array("KeyPatches", "row_col", self.row_col, np.int64, ("n", 2)))
         n = len(self.row_col)
         if n and (self.row_col.min() < 0 or self.row_col.max() >= GRID_SIZE):

@@ -66,6 +66,7 @@ def key_patches_message(patches: KeyPatches) -> Any:
     return message_class("glue_msgs/msg/KeyPatchArray")(
         header=header(patches.stamp_ns, topics.CAMERA_FRAME),
         grid_size=GRID_SIZE,
+        result_age_ns=patches.result_age_ns,
         patches=[
             make(
                 row=int(row),
@@ -106,6 +107,7 @@ def key_patches_of(message: Any) -> KeyPatches:
         visible=np.array([p.visible for p in patches], dtype=np.bool_),
         health=np.array([p.health for p in patches], dtype=np.int64),
         query_index=np.array([p.query_index for p in patches], dtype=np.int64),
+        result_age_ns=int(message.result_age_ns),
     )
 
 
