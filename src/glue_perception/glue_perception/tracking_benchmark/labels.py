@@ -1,8 +1,8 @@
 """Points labelled by hand in video clips: reading and checking the file.
 
 One JSON object: clip name -> `{"width": 960, "height": 540, "points": [{"name": ..., "query": ...,
-"frames": {"0": [x, y], "80": null}}]}`. Pixels
-are of the given size, the centre of the top-left pixel is (0, 0); frame numbers count from 0; `null` says that the point is hidden in that frame.
+"frames": {"0": [x, y], "80": null}}]}`. Pixels are of the given size, the centre of the top-left pixel is (0, 0);
+frame numbers count from 0; `null` says that the point is hidden in that frame.
 """
 
 from __future__ import annotations
