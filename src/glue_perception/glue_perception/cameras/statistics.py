@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from enum import Enum
 
@@ -71,7 +72,8 @@ class RecordingCounter:
         if number == 1:
             self._first_ns = self._last_ns = stamp_ns
         span_ns = stamp_ns - self._first_ns
-        self._statistics = CameraStatistics(
+        self._statistics = dataclasses.replace(
+            self._statistics,
             received=number,
             delivered=number,
             rate_hz=(number - 1) * 1e9 / span_ns if span_ns > 0 else 0.0,
@@ -79,6 +81,10 @@ class RecordingCounter:
             clock_domain=ClockDomain.RECORDING,
         )
         self._last_ns = stamp_ns
+
+    def count_bad(self) -> None:
+        """Take note of one frame that was left out."""
+        self._statistics = dataclasses.replace(self._statistics, bad=self._statistics.bad + 1)
 
     @property
     def statistics(self) -> CameraStatistics:
