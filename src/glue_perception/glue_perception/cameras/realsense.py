@@ -17,6 +17,7 @@ from glue_perception.cameras.live import LiveCamera
 from glue_perception.cameras.realsense_config import RealSenseConfig
 from glue_perception.cameras.realsense_options import (
     apply_options,
+    ask_for_host_time,
     color_size,
     depth_size,
     describe,
@@ -178,6 +179,7 @@ class RealSenseSource:
 
     def _run(self, sensor: Any, profiles: list[Any]) -> None:
         self._started.append(sensor)
+        ask_for_host_time(self._sdk, sensor)
         sensor.open(profiles)
         sensor.start(self._queue)
 

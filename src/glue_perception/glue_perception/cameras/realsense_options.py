@@ -106,14 +106,12 @@ def apply_options(sdk: Any, sensor: Any, config: RealSenseConfig, camera: str) -
     option = sdk.option
     exposure_unit_us = 1.0 if sensor.is_depth_sensor() else 100.0
     automatic = [
-        (option.global_time_enabled, 1.0),
         (option.auto_exposure_priority, 0.0),
         (option.enable_auto_exposure, float(config.exposure_us is None)),
         (option.enable_auto_white_balance, float(config.white_balance_k is None)),
     ]
     for key, value in automatic:
-        if sensor.supports(key) and not sensor.is_option_read_only(key):
-            sensor.set_option(key, value)
+        _set_if_there(sensor, key, value)
     line = config.power_line_frequency
     asked = [
         ("exposure_us", option.exposure, config.exposure_us, exposure_unit_us),
@@ -124,6 +122,16 @@ def apply_options(sdk: Any, sensor: Any, config: RealSenseConfig, camera: str) -
     for name, key, wanted, unit in asked:
         if wanted is not None:
             _set(sensor, key, wanted / unit, name, unit, camera)
+
+
+def ask_for_host_time(sdk: Any, sensor: Any) -> None:
+    """Let the SDK stamp a sensor's images in the host's time, where it can; all sensors alike, or none will match."""
+    _set_if_there(sensor, sdk.option.global_time_enabled, 1.0)
+
+
+def _set_if_there(sensor: Any, key: Any, value: float) -> None:
+    if sensor.supports(key) and not sensor.is_option_read_only(key):
+        sensor.set_option(key, value)
 
 
 def _set(sensor: Any, key: Any, value: float, name: str, unit: float, camera: str) -> None:
