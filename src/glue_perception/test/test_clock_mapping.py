@@ -69,9 +69,9 @@ def test_three_hours_with_drift_and_wraps(drift_ppm):
     assert mapping.wraps == 2
     assert mapping.resets == 0
     assert late_ms.min() >= 8.0 - 1e-3
-    assert late_ms[300:].max() < 8.0 + 6.0, "the shortest delay, and what 10 s of drift and waiting can add"
-    assert np.percentile(late_ms[300:], 99) < 8.0 + 1.5
-    assert (stream.delay / MS).max() > 150.0
+    assert late_ms[300:].max() < 8.0 + 1.5, "the shortest delay, and what drift and waiting add"
+    assert (stream.delay / MS).mean() > 14.0
+    assert (stream.delay / MS).max() > 200.0
 
 
 def test_a_reset_clock_starts_anew():

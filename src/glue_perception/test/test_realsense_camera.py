@@ -1,7 +1,11 @@
 """The whole live camera on the SDK's real objects: stamps on the host's clock, drops, and a camera that returns."""
 
+import os
+import subprocess
+import sys
 import time
 from collections import deque
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,6 +135,23 @@ def test_unplugged_and_back_with_a_clock_that_starts_anew(rig):
     assert before.stamp_ns < captured_ns - 1_000 <= after.stamp_ns <= time.time_ns()
     counts = made.camera.statistics
     assert (counts.received, counts.dropped) == (2, 0)
+
+
+def test_a_program_that_forgets_to_close_ends_well():
+    script = """
+from glue_perception.cameras.live import LiveCamera
+from glue_perception.cameras.reconnect import ReconnectConfig
+from software_camera import SoftwareCamera
+device = SoftwareCamera()
+camera = LiveCamera(device.source, 30.0, ReconnectConfig(), "the camera")
+device.send(1)
+camera.read(20.0)
+"""
+    path = [str(Path(__file__).parent), *sys.path]
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": os.pathsep.join(path)}, timeout=120
+    )
+    assert done.returncode == 0
 
 
 def test_closing_frees_the_device_for_the_next(rig):

@@ -6,6 +6,8 @@ import warnings
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from mcap.reader import make_reader
+from mcap.writer import CompressionType, Writer
 
 from glue_perception.bags import topics
 from glue_perception.bags.camera_messages import RGB_CHANNELS
@@ -211,6 +213,47 @@ def test_damage_is_an_error_at_every_read_after_it(tmp_path):
     assert str(first.value) == str(second.value)
     camera.close()
     assert camera.read(0.1) is None
+
+
+def test_random_damage_gives_frames_or_a_bag_error(tmp_path):
+    """Uncompressed and without checksums, so that damage reaches the images and their descriptions."""
+    path = bag(tmp_path / "bag", [("rgb8", colors(k, (6, 8)), K, False) for k in range(6)])
+    file = path / "bag_0.mcap"
+    original = uncompressed(file)
+    rng = np.random.default_rng(5)
+    ends = set()
+    for _ in range(150):
+        data = bytearray(original)
+        for place in rng.integers(0, len(data), rng.choice([1, 4, 32])):
+            data[place] = rng.integers(0, 256)
+        file.write_bytes(data)
+        camera = None
+        try:
+            camera = BagCamera(path)
+            ends.add(("end", len(frames_of(camera)) < 6, camera.statistics.bad > 0))
+        except BagError:
+            ends.add("error")
+        finally:
+            if camera is not None:
+                camera.close()
+    assert {"error", ("end", False, False), ("end", True, True)} <= ends
+
+
+def uncompressed(file):
+    writer_file = file.with_suffix(".plain")
+    with file.open("rb") as stream, writer_file.open("wb") as out:
+        writer = Writer(out, compression=CompressionType.NONE, enable_crcs=False)
+        writer.start("ros2", "test")
+        channels = {}
+        for schema, channel, message in make_reader(stream).iter_messages():
+            if channel.topic not in channels:
+                schema_id = writer.register_schema(schema.name, schema.encoding, schema.data)
+                channels[channel.topic] = writer.register_channel(channel.topic, "cdr", schema_id)
+            writer.add_message(channels[channel.topic], message.log_time, message.data, message.publish_time)
+        writer.finish()
+    data = writer_file.read_bytes()
+    writer_file.unlink()
+    return data
 
 
 @pytest.mark.parametrize(

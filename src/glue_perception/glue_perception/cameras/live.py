@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import threading
 import time
@@ -54,6 +55,8 @@ class LiveCamera:
         first = open_source()
         self._thread = threading.Thread(target=self._work, args=(first,), name="camera", daemon=True)
         self._thread.start()
+        # A thread that comes back from an SDK call into an interpreter that has ended brings the process down.
+        atexit.register(self.close)
 
     def read(self, timeout_s: float) -> CameraFrame | None:
         """Return the newest frame that was not given yet, waiting for it; None after `close`.
@@ -81,6 +84,7 @@ class LiveCamera:
         with self._changed:
             self._changed.notify_all()
         self._thread.join(CLOSE_WAIT_S)
+        atexit.unregister(self.close)
 
     @property
     def statistics(self) -> CameraStatistics:

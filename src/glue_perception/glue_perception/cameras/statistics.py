@@ -30,8 +30,8 @@ class CameraStatistics:
         received: Frames that came, the repeated and the bad ones not among them.
         delivered: Frames that `read` has given.
         skipped: Frames that came but were replaced by newer ones before `read` asked for them.
-        dropped: Frames missing between the received ones, by the camera's frame numbers; what a lost connection
-            misses is no drop.
+        dropped: Frames missing between the received ones, by the camera's frame numbers, wherever they got lost:
+            in the camera, on the cable or in this computer. What a lost connection misses is no drop.
         repeated: Frames that came again with the number of one before, and were left out. Equal pixels under a new
             number are not looked for: whether an image stands still is for those who look at images.
         late: Frames that came more than a frame period after they were due: a period after the one before, or one
@@ -40,7 +40,8 @@ class CameraStatistics:
             host's clock had been set back.
         without_depth: Frames whose depth image was lost, where depth is asked for; their depth is 0, unknown.
         reconnects: Connections after the first one.
-        rate_hz: Received frames per second by their stamps, over the last seconds; 0 before the second frame.
+        rate_hz: Received frames per second by their stamps, over the last seconds (a recording: over all of it);
+            0 before the second frame.
         last_gap_s: Time between the stamps of the last two frames; 0 before the second frame.
         clock_domain: Where the stamps of the newest frame come from.
     """
