@@ -129,6 +129,17 @@ class TestStampsAndCounts:
         assert np.all(np.diff(stamps) > 0)
         assert stamps[-1] == pytest.approx(T0_NS + 1090 * MS, abs=1000)
 
+    def test_warm_up_frames_teach_the_clock_only(self):
+        """The first frame was held up for 150 ms; without a warm-up, stamps would stand still behind it."""
+        counter = FrameCounter(100.0)
+        live = LiveSession(StampGuard(), counter, "camera", warm_up_frames=16)
+        held = [raw(k, arrival_ms=160 + 0.01 * k) for k in range(16)]
+        assert [live.camera_frame(frame) for frame in held] == [None] * 16
+        assert counter.statistics == CameraStatistics()
+        frames = [live.camera_frame(raw(number)) for number in range(16, 60)]
+        late_ms = [(frame.stamp_ns - T0_NS) / MS - 10 * k for k, frame in enumerate(frames, 16)]
+        assert late_ms == pytest.approx([5.0] * 44, abs=0.1)
+
     def test_a_host_clock_set_back(self):
         live, counter = session()
         live.camera_frame(raw(1, arrival_ms=500.0))
@@ -274,6 +285,21 @@ class TestUnplugging:
         assert camera.statistics.reconnects == 1
         assert plug.closed >= 1
 
+    def test_a_camera_that_repeats_one_frame_is_opened_anew(self, live):
+        stalls = ReconnectConfig(
+            first_frame_timeout_s=30.0, stall_timeout_s=0.1, first_wait_s=0.01, max_wait_s=0.01
+        )
+
+        def stuck():
+            while True:
+                time.sleep(0.005)
+                yield raw(7)
+
+        camera, _ = live(stuck(), [raw(8)], reconnect=stalls)
+        until(lambda: camera.statistics.received == 2)
+        assert camera.statistics.repeated > 1
+        assert camera.statistics.reconnects == 1
+
     def test_a_connection_that_never_gives_a_frame_is_not_hammered(self, live):
         """Sources that open and fail at once are waited for like those that do not open."""
         waits = ReconnectConfig(first_wait_s=30.0, max_wait_s=60.0)
@@ -298,7 +324,7 @@ class TestClosing:
         timer.join()
         assert camera.read(PATIENT) is None
         camera.close()
-        assert plug.closed == 1
+        until(lambda: plug.closed == 1)
 
     def test_while_waiting_to_reconnect(self, live):
         waits = ReconnectConfig(first_wait_s=60.0, max_wait_s=600.0)
@@ -306,6 +332,7 @@ class TestClosing:
         camera, _ = live(plug=plug, reconnect=waits)
         assert plug.gone.wait(PATIENT)
         camera.close()
+        camera._thread.join(PATIENT)  # far less than the wait
         assert not camera._thread.is_alive()
         assert camera.read(PATIENT) is None
 

@@ -47,6 +47,7 @@ def test_from_yaml_and_back(tmp_path):
         ("{rate_hz: 1, reconnect: {stall_timeout_s: 1.0}}", "at least two frames, 2 s at 1 Hz, not 1"),
         ("reconnect: {stall_timeout_s: 0}", r"stall_timeout_s must lie in 0\.1\.\.60 s, not 0"),
         ("reconnect: {first_wait_s: 9}", r"max_wait_s must be at least first_wait_s \(9 s\), not 5"),
+        ("warm_up_frames: 1000", r"warm_up_frames must lie in 0\.\.300, not 1000"),
         ("depth: 1", "depth must be bool, found 1"),
     ],
 )
@@ -89,10 +90,8 @@ def test_ranges_in_the_document_are_those_that_are_checked():
             continue
         name = key.strip("`").split(".")[-1]
         low, high = (float(number) for number in numbers.groups())
-        for wrong in (low - 0.001 if low < 1 else low - 1, high + 1):
-            value = (
-                wrong if "." in key or key in ("`exposure_us`", "`gain`", "`white_balance_k`") else int(wrong)
-            )
+        whole = isinstance(getattr(RealSenseConfig(), name, 0.0), int)
+        for value in (int(low) - 1, int(high) + 1) if whole else (low - 0.001, high + 1.0):
             data = {name: value}
             section = {"reconnect": data} if "." in key else data
             with pytest.raises(ConfigError, match=rf"{name} must lie in {low:g}\.\.{re.escape(f'{high:g}')}"):

@@ -25,7 +25,7 @@ from software_camera import (  # noqa: E402
     SoftwareCamera,
 )
 
-from glue_perception.cameras.realsense import find_device  # noqa: E402
+from glue_perception.cameras.realsense import RealSenseSource, find_device  # noqa: E402
 
 NOTHING = np.zeros((HEIGHT, WIDTH), np.uint16)
 
@@ -263,6 +263,41 @@ def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyrealsense2", None)
     with pytest.raises(MissingDependencyError, match="pip install 'pyrealsense2"):
         open_camera("realsense")
+
+
+class Wire:
+    """A software device with a cable: what the SDK says of it can be made to change."""
+
+    def __init__(self, device):
+        self._device = device
+        self.is_connected = lambda: True
+
+    def __getattr__(self, name):
+        return getattr(self._device, name)
+
+
+def test_an_unplugged_camera_is_noticed_when_it_is_silent(camera):
+    wire = Wire(camera.device)
+    source = RealSenseSource(rs, wire, RealSenseConfig(), ManualClock(1))
+    assert source.wait(0.01) is None
+    wire.is_connected = lambda: False
+    camera.send(1)
+    assert source.wait(1.0).number == 1
+    with pytest.raises(HardwareError, match=r"RealSense Software 831612073525 .* was unplugged"):
+        source.wait(0.01)
+    source.close()
+
+
+def test_a_fault_of_the_sdk_is_a_hardware_error(camera):
+    def fault():
+        raise RuntimeError("hwmon command failed")
+
+    wire = Wire(camera.device)
+    source = RealSenseSource(rs, wire, RealSenseConfig(), ManualClock(1))
+    wire.is_connected = fault
+    with pytest.raises(HardwareError, match="reports a fault: hwmon command failed"):
+        source.wait(0.01)
+    source.close()
 
 
 def test_the_hosts_clock_is_read_when_a_frame_comes(camera):

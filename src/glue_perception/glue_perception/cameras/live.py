@@ -37,15 +37,22 @@ class LiveCamera:
         rate_hz: The stream's stated rate.
         reconnect: Silence and waits.
         name: What messages call the camera.
+        warm_up_frames: So many frames of each connection are left out at first.
 
     Raises:
         GlueError: what `open_source` raises the first time.
     """
 
     def __init__(
-        self, open_source: Callable[[], FrameSource], rate_hz: float, reconnect: ReconnectConfig, name: str
+        self,
+        open_source: Callable[[], FrameSource],
+        rate_hz: float,
+        reconnect: ReconnectConfig,
+        name: str,
+        warm_up_frames: int = 0,
     ) -> None:
         self._open_source, self._reconnect, self._name = open_source, reconnect, name
+        self._warm_up_frames = warm_up_frames
         self._guard, self._counter = StampGuard(), FrameCounter(rate_hz)
         self._changed = threading.Condition()
         self._closing = threading.Event()
@@ -118,16 +125,19 @@ class LiveCamera:
 
     def _stream(self, source: FrameSource) -> None:
         """Publish frames until the camera is closed; raises when the connection is lost."""
-        session = LiveSession(self._guard, self._counter, FRAME_ID)
+        session = LiveSession(self._guard, self._counter, FRAME_ID, self._warm_up_frames)
         limit_s = self._reconnect.first_frame_timeout_s
-        last_s = time.monotonic()
+        last_s, last_number = time.monotonic(), -1
         while not self._closing.is_set():
             raw = source.wait(POLL_S)
+            # A camera that repeats one frame for ever is as silent as one that gives none.
+            if raw is not None and raw.number != last_number:
+                last_s, last_number = time.monotonic(), raw.number
+                limit_s = self._reconnect.stall_timeout_s
+            elif time.monotonic() - last_s > limit_s:
+                raise HardwareError(f"it gave no new frame for {limit_s:g} s; check its cable")
             if raw is None:
-                if time.monotonic() - last_s > limit_s:
-                    raise HardwareError(f"it was silent for {limit_s:g} s; check its cable")
                 continue
-            last_s, limit_s = time.monotonic(), self._reconnect.stall_timeout_s
             try:
                 frame = session.camera_frame(raw)
             except InvalidValueError as error:  # one bad frame does not end a stream

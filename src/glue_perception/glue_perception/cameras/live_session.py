@@ -80,14 +80,18 @@ class LiveSession:
         guard: Of all stamps of one camera, over its connections.
         counter: The same.
         frame_id: Optical frame of the images.
+        warm_up_frames: So many frames at first teach the clock mapping and are then left out, uncounted.
     """
 
-    def __init__(self, guard: StampGuard, counter: FrameCounter, frame_id: str) -> None:
+    def __init__(
+        self, guard: StampGuard, counter: FrameCounter, frame_id: str, warm_up_frames: int = 0
+    ) -> None:
         self._guard, self._counter, self._frame_id = guard, counter, frame_id
+        self._to_leave_out = warm_up_frames
         self._mappings: dict[DeviceClock, ClockMapping] = {}
 
     def camera_frame(self, raw: SourceFrame) -> CameraFrame | None:
-        """Return the frame with its stamp, or None if it repeats the one before.
+        """Return the frame with its stamp, or None if it repeats the one before or belongs to the warm-up.
 
         Raises:
             InvalidValueError: the content is unusable, or there is no possible stamp; the message says why.
@@ -95,6 +99,9 @@ class LiveSession:
         if self._counter.is_repeated(raw):
             return None
         wanted_ns, domain = self._host_ns(raw)
+        if self._to_leave_out > 0:
+            self._to_leave_out -= 1
+            return None
         stamp_ns = self._guard.admit(wanted_ns, raw.arrival_ns)
         if stamp_ns is None:
             raise InvalidValueError(

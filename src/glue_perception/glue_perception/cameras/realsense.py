@@ -22,6 +22,7 @@ from glue_perception.cameras.realsense_options import (
     depth_size,
     describe,
     offered,
+    serial_of,
 )
 from glue_perception.errors import ConfigError, HardwareError, MissingDependencyError
 from glue_perception.timing import Clock, SystemClock
@@ -63,13 +64,14 @@ def open_realsense(config: RealSenseConfig, clock: Clock | None = None) -> LiveC
     sdk = load_sdk()
     context = sdk.context()
     first = find_device(sdk, context, config.serial)
-    serial = first.get_info(sdk.camera_info.serial_number)
+    serial = serial_of(sdk, first)
     host = clock or SystemClock()
 
     def connect() -> RealSenseSource:
         return RealSenseSource(sdk, find_device(sdk, context, serial), config, host)
 
-    return LiveCamera(connect, config.rate_hz, config.reconnect, describe(sdk, first))
+    name = describe(sdk, first)
+    return LiveCamera(connect, config.rate_hz, config.reconnect, name, config.warm_up_frames)
 
 
 def find_device(sdk: Any, context: Any, serial: str | None) -> Any:
@@ -86,7 +88,7 @@ def find_device(sdk: Any, context: Any, serial: str | None) -> Any:
     if not devices:
         wanted = f"RealSense camera {serial}" if serial else "RealSense camera"
         raise HardwareError(f"no {wanted} is connected; {CHECKLIST}")
-    by_serial = {device.get_info(sdk.camera_info.serial_number): device for device in devices}
+    by_serial = {serial_of(sdk, device): device for device in devices}
     listed = ", ".join(describe(sdk, device) for device in devices)
     if serial is not None:
         if serial not in by_serial:

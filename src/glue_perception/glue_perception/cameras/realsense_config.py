@@ -19,12 +19,13 @@ class PowerLineFrequency(Enum):
 
 
 _RANGES: dict[str, tuple[float, float, str]] = {
-    "width_px": (160, 4096, "px"),
-    "height_px": (120, 3072, "px"),
-    "rate_hz": (1, 300, "Hz"),
-    "exposure_us": (1, 200_000, "us, or null for automatic exposure"),
-    "gain": (0, 512, "in the camera's own unit, or null for the camera's default"),
-    "white_balance_k": (2000, 10_000, "K, or null for automatic white balance"),
+    "width_px": (160, 4096, " px"),
+    "height_px": (120, 3072, " px"),
+    "rate_hz": (1, 300, " Hz"),
+    "warm_up_frames": (0, 300, ""),
+    "exposure_us": (1, 200_000, " us, or null for automatic exposure"),
+    "gain": (0, 512, " in the camera's own unit, or null for the camera's default"),
+    "white_balance_k": (2000, 10_000, " K, or null for automatic white balance"),
 }
 
 
@@ -45,6 +46,8 @@ class RealSenseConfig:
         white_balance_k: Colour temperature, or None for automatic white balance.
         power_line_frequency: None leaves what the camera has (60 Hz from the factory).
         depth: Whether frames carry depth aligned to colour.
+        warm_up_frames: So many frames of each connection are left out, while exposure settles and the clock mapping
+            learns the usual delay.
         reconnect: When the camera counts as lost, and how patiently it is looked for.
 
     Raises:
@@ -61,13 +64,14 @@ class RealSenseConfig:
     white_balance_k: float | None = None
     power_line_frequency: PowerLineFrequency | None = None
     depth: bool = False
+    warm_up_frames: int = 15
     reconnect: ReconnectConfig = field(default_factory=ReconnectConfig)
 
     def __post_init__(self) -> None:
         for name, (low, high, unit) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise ConfigError(f"{name} must lie in {low:g}..{high:g} {unit}, not {value:g}")
+                raise ConfigError(f"{name} must lie in {low:g}..{high:g}{unit}, not {value:g}")
         if self.serial is not None and not self.serial.isalnum():
             raise ConfigError(
                 f"serial must be letters and digits as printed on the camera, not {self.serial!r}"

@@ -19,14 +19,19 @@ POWER_LINE_VALUES = {
 }
 
 
+def serial_of(sdk: Any, device: Any) -> str:
+    """Return a device's serial number; empty for one that tells none, as when its firmware is being restored."""
+    return _info(device, sdk.camera_info.serial_number)
+
+
+def _info(device: Any, key: Any) -> str:
+    return str(device.get_info(key)) if device.supports(key) else ""
+
+
 def describe(sdk: Any, device: Any) -> str:
     """Return the device's name, serial number and kind of USB port, as far as it tells them."""
-
-    def info(key: Any) -> str:
-        return str(device.get_info(key)) if device.supports(key) else ""
-
-    usb = info(sdk.camera_info.usb_type_descriptor)
-    words = [info(sdk.camera_info.name) or "RealSense camera", info(sdk.camera_info.serial_number)]
+    usb = _info(device, sdk.camera_info.usb_type_descriptor)
+    words = [_info(device, sdk.camera_info.name) or "RealSense camera", serial_of(sdk, device)]
     if usb:
         words.append(f"(USB {usb})")
     return " ".join(word for word in words if word)
