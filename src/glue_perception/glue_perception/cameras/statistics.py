@@ -31,7 +31,8 @@ class CameraStatistics:
         delivered: Frames that `read` has given.
         skipped: Frames that came but were replaced by newer ones before `read` asked for them.
         dropped: Frames missing between the received ones, by the camera's frame numbers, wherever they got lost:
-            in the camera, on the cable or in this computer. What a lost connection misses is no drop.
+            in the camera, on the cable or in this computer. What a lost connection misses is no drop. Where the
+            driver numbers the frames on arrival (clock domain HOST), frames lost before that show as late only.
         repeated: Frames that came again with the number of one before, and were left out. Equal pixels under a new
             number are not looked for: whether an image stands still is for those who look at images.
         late: Frames that came more than a frame period after they were due: a period after the one before, or one
