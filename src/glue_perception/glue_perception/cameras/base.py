@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from glue_perception.cameras.statistics import CameraStatistics
 from glue_perception.types import CameraFrame
 
 
@@ -14,10 +15,20 @@ class Camera(Protocol):
         """Return the next new frame, skipping those that were missed, or None at the end of a recording.
 
         Raises:
-            HardwareError: no frame came within `timeout_s`.
+            HardwareError: no frame came within `timeout_s`. A live camera goes on trying: a later call may succeed.
         """
         ...
 
     def close(self) -> None:
         """Stop the stream and free the device."""
+        ...
+
+
+@runtime_checkable
+class CountingCamera(Camera, Protocol):
+    """A camera that also says how its stream has been; all that `open_camera` opens are."""
+
+    @property
+    def statistics(self) -> CameraStatistics:
+        """The counts since the camera was opened; any thread may ask, also after `close`."""
         ...
