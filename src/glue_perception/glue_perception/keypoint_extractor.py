@@ -13,14 +13,13 @@ from glue_perception.clustering import nearest_to_centres, share_clusters
 from glue_perception.detectors.base import Detector
 from glue_perception.errors import QueryError
 from glue_perception.features.base import FeatureEncoder
+from glue_perception.mask_checks import refuse_mask, refuse_same_masks, warn_of_mask
 from glue_perception.object_choice import (
     ObjectChoiceConfig,
     choose,
-    refuse_mask,
     refuse_queries,
     refuse_same_boxes,
-    refuse_same_masks,
-    warn_of_mask,
+    warn_of_close_call,
 )
 from glue_perception.preflight import ObjectFinding, Preflight, PreflightWarning, Refusal, RefusalReason
 from glue_perception.segmenters.base import Segmenter
@@ -86,83 +85,86 @@ class KeypointExtractor:
         Raises:
             ConfigError: nothing is refused, but `num_keypoints` is too small for the number of queries.
         """
-        refusals = refuse_queries(queries)
-        unreadable = {index for refusal in refusals for index in refusal.query_indices[-1:]}
-        objects = [ObjectFinding(query) for query in queries]
-        readable = [index for index in range(len(queries)) if index not in unreadable]
-        for index, found in self._proposed(frame, queries, readable):
-            if isinstance(found, Refusal):
-                refusals.append(found)
-            else:
-                objects[index], refused = self._chosen(frame, index, queries[index], found)
-                refusals.extend(refused)
-        refusals += refuse_same_boxes(
-            [found.chosen for found in objects],
-            self._choice,
-            lambda query: self._detector.hint(RefusalReason.SAME_OBJECT, frame.rgb, query),
-        )
-        objects, refused, warnings = self._segmented(frame, objects)
-        refusals += [r for r in refused if not _known(r, refusals)]
-        keypoints = None
-        if not refusals:
-            keypoints, refusals = self._keypoints(frame, objects)
-        return Preflight(tuple(objects), tuple(refusals), tuple(warnings), keypoints)
+        draft = _Draft(frame, queries)
+        self._choose(draft)
+        self._segment(draft)
+        keypoints = None if draft.refusals else self._place_keypoints(draft)
+        return Preflight(tuple(draft.objects), tuple(draft.refusals), tuple(draft.warnings), keypoints)
 
-    def _proposed(
-        self, frame: CameraFrame, queries: Sequence[str], indices: Sequence[int]
+    def _choose(self, draft: _Draft) -> None:
+        """Let the detector propose, and choose one candidate per query."""
+        draft.refusals += refuse_queries(draft.queries)
+        bad = {refusal.query_indices[-1] for refusal in draft.refusals if refusal.query_indices}
+        good = [index for index in range(len(draft.queries)) if index not in bad]
+        for index, proposed in self._proposals(draft, good):
+            if isinstance(proposed, Refusal):
+                draft.refusals.append(proposed)
+            else:
+                self._choose_one(draft, index, proposed)
+        rgb = draft.frame.rgb
+        draft.refusals += refuse_same_boxes(
+            [found.chosen for found in draft.objects],
+            self._choice,
+            lambda query: self._detector.hint(RefusalReason.SAME_OBJECT, rgb, query),
+        )
+
+    def _proposals(
+        self, draft: _Draft, indices: Sequence[int]
     ) -> Iterator[tuple[int, list[Detection] | Refusal]]:
         """Give each query's candidates, or why the detector cannot read it."""
         if not indices:
             return
         try:
-            proposals = self._detector.propose(frame.rgb, [queries[index] for index in indices])
+            proposals = self._detector.propose(draft.frame.rgb, [draft.queries[index] for index in indices])
         except QueryError as error:
             if len(indices) == 1:
                 yield indices[0], Refusal(RefusalReason.NOT_UNDERSTOOD, str(error), (indices[0],))
                 return
             # One unreadable query spoils the call for all; asked one by one, the others still show what they find.
             for index in indices:
-                yield from self._proposed(frame, queries, [index])
+                yield from self._proposals(draft, [index])
             return
         yield from zip(indices, proposals, strict=True)
 
-    def _chosen(
-        self, frame: CameraFrame, index: int, query: str, candidates: list[Detection]
-    ) -> tuple[ObjectFinding, list[Refusal]]:
+    def _choose_one(self, draft: _Draft, index: int, candidates: list[Detection]) -> None:
+        frame, query = draft.frame, draft.queries[index]
+        limits = self._choice.score_limits(self._detector.score_limits)
         choice = choose(
             index,
             query,
             candidates,
             frame.width_px * frame.height_px,
             self._choice,
-            self._choice.score_limits(self._detector.score_limits),
+            limits,
             lambda reason: self._detector.hint(reason, frame.rgb, query),
         )
         if isinstance(choice, Refusal):
-            return ObjectFinding(query, tuple(candidates)), [choice]
-        return ObjectFinding(query, tuple(candidates), choice), []
+            draft.objects[index] = ObjectFinding(query, tuple(candidates))
+            draft.refusals.append(choice)
+            return
+        draft.objects[index] = ObjectFinding(query, tuple(candidates), choice)
+        draft.warn(warn_of_close_call(index, query, candidates, self._choice, limits))
 
-    def _segmented(
-        self, frame: CameraFrame, objects: Sequence[ObjectFinding]
-    ) -> tuple[list[ObjectFinding], list[Refusal], list[PreflightWarning]]:
-        """Return the findings with masks, and what is wrong with the masks."""
-        found, refusals, warnings = list(objects), [], []
-        chosen = {index: o.chosen for index, o in enumerate(objects) if o.chosen is not None}
-        for index, mask in self._masks(frame, chosen):
+    def _segment(self, draft: _Draft) -> None:
+        """Cut out every chosen object, and look whether its mask can be it."""
+        chosen = {index: o.chosen for index, o in enumerate(draft.objects) if o.chosen is not None}
+        for index, mask in self._masks(draft.frame, chosen):
             if isinstance(mask, Refusal):
-                refusals.append(mask)
+                draft.refusals.append(mask)
                 continue
-            found[index] = replace(objects[index], mask=mask)
-            refused = refuse_mask(index, chosen[index], mask, self._choice)
-            refusals += [refused] if refused else []
-            warning = warn_of_mask(index, objects[index].query, mask, self._choice)
-            warnings += [warning] if warning else []
-        refusals += refuse_same_masks([o.query for o in found], [o.mask for o in found], self._choice)
-        return found, refusals, warnings
+            draft.objects[index] = replace(draft.objects[index], mask=mask)
+            refusal = refuse_mask(index, chosen[index], mask, self._choice)
+            draft.refusals += [] if refusal is None else [refusal]
+            draft.warn(warn_of_mask(index, draft.queries[index], mask, self._choice))
+        same = refuse_same_masks(draft.queries, [found.mask for found in draft.objects], self._choice)
+        # Equal boxes have equal masks; once is enough.
+        told = {(refusal.reason, refusal.query_indices) for refusal in draft.refusals}
+        draft.refusals += [refusal for refusal in same if (refusal.reason, refusal.query_indices) not in told]
 
     def _masks(
         self, frame: CameraFrame, chosen: Mapping[int, Detection]
     ) -> Iterator[tuple[int, Bool[np.ndarray, "height width"] | Refusal]]:
+        """Give each chosen object's mask, or why there is none."""
         if not chosen:
             return
         try:
@@ -176,26 +178,23 @@ class KeypointExtractor:
             return
         yield from zip(chosen, masks, strict=True)
 
-    def _keypoints(
-        self, frame: CameraFrame, objects: Sequence[ObjectFinding]
-    ) -> tuple[Keypoints | None, list[Refusal]]:
-        shares = share_clusters([o.mask_area_px for o in objects], self._num_keypoints)
-        xy_px, refusals = [], []
-        for index, (found, share) in enumerate(zip(objects, shares, strict=True)):
-            assert found.mask is not None  # noqa: S101  every object without a mask was refused before
+    def _place_keypoints(self, draft: _Draft) -> Keypoints | None:
+        masks = [found.mask for found in draft.objects if found.mask is not None]
+        shares = share_clusters([int(mask.sum()) for mask in masks], self._num_keypoints)
+        xy_px = []
+        for index, (mask, share) in enumerate(zip(masks, shares, strict=True)):
             try:
-                xy_px.append(self._points_of(frame, found.mask, share))
+                xy_px.append(self._points_of(draft.frame, mask, share))
             except QueryError as error:
-                message = f"query {found.query!r}: {error}"
-                refusals.append(Refusal(RefusalReason.TOO_FEW_PIXELS, message, (index,)))
-        if refusals:
-            return None, refusals
-        keypoints = Keypoints(
+                message = f"query {draft.queries[index]!r}: {error}"
+                draft.refusals.append(Refusal(RefusalReason.TOO_FEW_PIXELS, message, (index,)))
+        if draft.refusals:
+            return None
+        return Keypoints(
             xy_px=np.concatenate(xy_px),
             query_index=np.repeat(np.arange(len(shares)), shares),
             cluster_index=np.arange(self._num_keypoints),
         )
-        return keypoints, []
 
     def _points_of(
         self, frame: CameraFrame, mask: Bool[np.ndarray, "height width"], count: int
@@ -219,9 +218,18 @@ def extraction_of(preflight: Preflight) -> Extraction:
     return Extraction(detections, masks, preflight.keypoints)
 
 
-def _known(refusal: Refusal, refusals: Sequence[Refusal]) -> bool:
-    """Return whether the same thing was refused for the same queries before: equal boxes have equal masks."""
-    return any(r.reason is refusal.reason and r.query_indices == refusal.query_indices for r in refusals)
+class _Draft:
+    """A preflight in the making."""
+
+    def __init__(self, frame: CameraFrame, queries: Sequence[str]) -> None:
+        self.frame, self.queries = frame, queries
+        self.objects = [ObjectFinding(query) for query in queries]
+        self.refusals: list[Refusal] = []
+        self.warnings: list[PreflightWarning] = []
+
+    def warn(self, warning: PreflightWarning | None) -> None:
+        if warning is not None:
+            self.warnings.append(warning)
 
 
 def eroded(mask: Bool[np.ndarray, "height width"], count: int) -> Bool[np.ndarray, "height width"]:

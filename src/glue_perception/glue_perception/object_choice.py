@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Bool
 
 from glue_perception.detectors.base import ScoreLimits
 from glue_perception.errors import ConfigError
@@ -44,6 +43,7 @@ class ObjectChoiceConfig:
         max_query_mask_iou: The same for masks. One inside the other is legitimate: a mango on a plate.
         cut_off_share: Warn if the image's border cuts the mask along more than this share of its size (the root of
             its area): part of the object is out of view.
+        close_call: Warn if a score of only this share would have been refused, or a limit of ambiguity of this share.
 
     Raises:
         ConfigError: a number out of range.
@@ -58,10 +58,17 @@ class ObjectChoiceConfig:
     max_query_box_iou: float = 0.8
     max_query_mask_iou: float = 0.7
     cut_off_share: float = 0.5
+    close_call: float = 0.8
 
     def __post_init__(self) -> None:
         self.score_limits(ScoreLimits(0.0, 1.0))
-        for name in ("same_object_iou", "max_box_share", "max_query_box_iou", "max_query_mask_iou"):
+        for name in (
+            "same_object_iou",
+            "max_box_share",
+            "max_query_box_iou",
+            "max_query_mask_iou",
+            "close_call",
+        ):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} must lie in 0..1 but not at 0, not {getattr(self, name)}")
         for name in ("min_mask_share", "min_mask_box_share"):
@@ -144,7 +151,7 @@ def choose(
         found = f" is ambiguous: {one} and {other} look alike (left, top, right, bottom in px); "
         usual = "remove one, say what tells them apart, or give the box (detector: given)"
         return refuse(RefusalReason.AMBIGUOUS, found, usual)
-    share = _box_area_px(best) / image_area_px
+    share = box_area_px(best) / image_area_px
     if share > config.max_box_share:
         message = (
             f"query {query!r}: its box {box_text(best)} covers {share:.0%} of the image, more than max_box_share "
@@ -166,6 +173,29 @@ def rivals_of(
     for one, other in combinations(strong, 2):
         if iou_of_boxes(one, other) < same_object_iou and _nested_share(one, other) < _NESTED_SHARE:
             return one, other
+    return None
+
+
+def warn_of_close_call(
+    query_index: int,
+    query: str,
+    candidates: Sequence[Detection],
+    config: ObjectChoiceConfig,
+    limits: ScoreLimits,
+) -> PreflightWarning | None:
+    """Return a warning if the best candidate, though chosen, was nearly refused for its score or a rival, or None."""
+    best = candidates[0]
+    alike = rivals_of(candidates, config.close_call * limits.ambiguity_ratio, config.same_object_iou)
+    if alike is not None:
+        one, other = (f"{box_text(c)} ({c.score:.2f})" for c in alike)
+        message = f"query {query!r}: nearly ambiguous, {one} and {other}; check that the right one is chosen"
+        return PreflightWarning(message, query_index)
+    if config.close_call * best.score < limits.min_score:
+        message = (
+            f"query {query!r}: its score {best.score:.2f} is hardly above the limit {limits.min_score:.2f}; "
+            "check that it is the object"
+        )
+        return PreflightWarning(message, query_index)
     return None
 
 
@@ -193,73 +223,10 @@ def refuse_same_boxes(
     return refusals
 
 
-def refuse_same_masks(
-    queries: Sequence[str],
-    masks: Sequence[Bool[np.ndarray, "height width"] | None],
-    config: ObjectChoiceConfig,
-) -> list[Refusal]:
-    """Return a refusal for every two queries whose masks coincide, though their boxes may not."""
-    refusals = []
-    for i, j in combinations(range(len(masks)), 2):
-        one, other = masks[i], masks[j]
-        if one is None or other is None or not (one & other).any():
-            continue
-        iou = float((one & other).sum() / (one | other).sum())
-        if iou >= config.max_query_mask_iou:
-            message = (
-                f"queries {queries[i]!r} and {queries[j]!r} have the same pixels (overlap {iou:.0%}): they are one "
-                "object; say what tells them apart, or give tighter boxes (detector: given)"
-            )
-            refusals.append(Refusal(RefusalReason.SAME_OBJECT, message, (i, j)))
-    return refusals
-
-
-def refuse_mask(
-    query_index: int,
-    detection: Detection,
-    mask: Bool[np.ndarray, "height width"],
-    config: ObjectChoiceConfig,
-) -> Refusal | None:
-    """Return why a mask cannot be the object of its box, or None."""
-    area_px, query = int(mask.sum()), detection.query
-    if area_px == 0:
-        message = f"query {query!r}: the mask in its box {box_text(detection)} is empty; give a tighter box"
-        return Refusal(RefusalReason.NO_MASK, message, (query_index,))
-    if area_px < config.min_mask_share * mask.size:
-        message = (
-            f"query {query!r}: its mask has {area_px} px, less than min_mask_share {config.min_mask_share:g} of the "
-            f"image ({config.min_mask_share * mask.size:.0f} px); move the camera closer or use a higher resolution"
-        )
-        return Refusal(RefusalReason.TOO_SMALL, message, (query_index,))
-    share = area_px / _box_area_px(detection)
-    if share < config.min_mask_box_share:
-        message = (
-            f"query {query!r}: its mask covers {share:.1%} of its box {box_text(detection)}, less than "
-            f"min_mask_box_share {config.min_mask_box_share:.0%}; give a tighter box (detector: given)"
-        )
-        return Refusal(RefusalReason.POOR_MASK, message, (query_index,))
-    return None
-
-
-def warn_of_mask(
-    query_index: int, query: str, mask: Bool[np.ndarray, "height width"], config: ObjectChoiceConfig
-) -> PreflightWarning | None:
-    """Return a warning if the image's border cuts the object off, or None."""
-    sides = {"left": mask[:, 0], "right": mask[:, -1], "top": mask[0], "bottom": mask[-1]}
-    side, cut_px = max(((name, int(line.sum())) for name, line in sides.items()), key=lambda pair: pair[1])
-    if cut_px <= config.cut_off_share * np.sqrt(mask.sum()):
-        return None
-    message = (
-        f"query {query!r}: the {side} border of the image cuts the object off along {cut_px} px; keypoints lie on "
-        "the visible part only: turn the camera to see all of it"
-    )
-    return PreflightWarning(message, query_index)
-
-
 def iou_of_boxes(one: Detection, other: Detection) -> float:
     """Return the intersection of two boxes over their union, 0..1."""
     both = _common_area_px(one, other)
-    return both / (_box_area_px(one) + _box_area_px(other) - both)
+    return both / (box_area_px(one) + box_area_px(other) - both)
 
 
 def box_text(detection: Detection) -> str:
@@ -268,7 +235,7 @@ def box_text(detection: Detection) -> str:
 
 
 def _nested_share(one: Detection, other: Detection) -> float:
-    return _common_area_px(one, other) / min(_box_area_px(one), _box_area_px(other))
+    return _common_area_px(one, other) / min(box_area_px(one), box_area_px(other))
 
 
 def _common_area_px(one: Detection, other: Detection) -> float:
@@ -277,5 +244,6 @@ def _common_area_px(one: Detection, other: Detection) -> float:
     return float(np.prod(np.maximum(high - low, 0.0)))
 
 
-def _box_area_px(detection: Detection) -> float:
+def box_area_px(detection: Detection) -> float:
+    """Return the area of a box."""
     return float(np.prod(detection.box_xyxy_px[2:] - detection.box_xyxy_px[:2]))

@@ -13,7 +13,7 @@ from glue_perception.errors import ConfigError, NotReadyError, QueryError, Stale
 from glue_perception.features.base import FeatureEncoder
 from glue_perception.features.lab_position import LabPositionEncoder
 from glue_perception.key_patches import key_patches_from_tracks
-from glue_perception.keypoint_extractor import Extraction, KeypointExtractor
+from glue_perception.keypoint_extractor import Extraction, KeypointExtractor, extraction_of
 from glue_perception.object_choice import ObjectChoiceConfig
 from glue_perception.preflight import Preflight
 from glue_perception.segmenters.base import Segmenter
@@ -145,14 +145,18 @@ class PerceptionPipeline:
         """
         return self._extractor.preflight(frame, self.queries)
 
-    def start(self, frame: CameraFrame) -> Extraction:
+    def start(self, frame: CameraFrame, found: Preflight | None = None) -> Extraction:
         """Begin an episode; `key_patches` then holds those of this first frame.
+
+        Args:
+            frame: The first one.
+            found: What `preflight` said of this very frame, so that nothing is looked for twice; None: look now.
 
         Raises:
             QueryError: a query cannot be answered in this frame; no episode is running then.
         """
         self._episode = None
-        extraction = self._extractor.extract(frame, self.queries)
+        extraction = extraction_of(found or self.preflight(frame))
         episode = _Episode(
             extraction, TrackHealthMonitor(self._health_config, frame.width_px, frame.height_px)
         )

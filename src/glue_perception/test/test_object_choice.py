@@ -7,14 +7,13 @@ from scenes import BLUE, RED, WHITE, YELLOW, box, camera_frame, disc, table
 from glue_perception.config import from_mapping
 from glue_perception.detectors.base import ScoreLimits
 from glue_perception.errors import ConfigError, QueryError
+from glue_perception.mask_checks import refuse_mask, refuse_same_masks, warn_of_mask
 from glue_perception.object_choice import (
     ObjectChoiceConfig,
     choose,
-    refuse_mask,
     refuse_queries,
-    refuse_same_masks,
     rivals_of,
-    warn_of_mask,
+    warn_of_close_call,
 )
 from glue_perception.pipeline import PerceptionConfig, build_pipeline
 from glue_perception.preflight import Refusal, RefusalReason
@@ -76,6 +75,19 @@ def test_the_configuration_overrules_the_detectors_own_limits() -> None:
     candidates = [detection(10, 10, 40, 40, 0.5), detection(100, 10, 140, 40, 0.49)]
     assert chosen(candidates, ObjectChoiceConfig(ambiguity_ratio=0.99)) is candidates[0]
     assert ObjectChoiceConfig(min_score=0.3).score_limits(LIMITS) == ScoreLimits(0.3, 0.85)
+
+
+def test_warns_of_a_close_call() -> None:
+    def warning(*candidates):
+        return warn_of_close_call(0, "red button", candidates, CONFIG, LIMITS)
+
+    best = detection(10, 10, 40, 40, 0.6)
+    assert warning(best, detection(100, 10, 140, 40, 0.4)) is None
+    assert (
+        "nearly ambiguous, [10, 10, 40, 40] (0.60) and [100"
+        in warning(best, detection(100, 10, 140, 40, 0.45)).message
+    )
+    assert "0.21 is hardly above the limit 0.20" in warning(detection(10, 10, 40, 40, 0.21)).message
 
 
 def test_a_box_over_half_the_image_is_background() -> None:

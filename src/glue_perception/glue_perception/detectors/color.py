@@ -67,8 +67,8 @@ class ColorDetector:
     """
 
     score_limits = ScoreLimits(min_score=0.2, ambiguity_ratio=0.85)
-    """What scores below 0.2 is a ragged stain of the colour, not an object. On the paper's public clips the right
-    object scores 0.3 to 0.9 and what stands beside it at most 0.8 of that."""
+    """In the first frames of the paper's public clips the objects score 0.33 to 0.86, ragged areas of a common colour
+    0.14 and less, and a second thing of the object's colour at most 0.3 of the object's score."""
 
     def __init__(self, config: ColorDetectorConfig | None = None) -> None:
         self._config = config or ColorDetectorConfig()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from glue_perception.overlay.key_patches import draw_dot
 from glue_perception.overlay.style import INK, Image, Rect, common_area, object_color
@@ -24,6 +24,7 @@ def draw_insets(
     points: KeyPatches | None = None,
     obstacles: Sequence[Rect] = (),
     query_indices: Sequence[int] | None = None,
+    masks: Sequence[Bool[np.ndarray, "height width"] | None] = (),
 ) -> tuple[Image, list[Rect]]:
     """Return a copy with every small object magnified in a free corner, its points on it, and where the insets are.
 
@@ -34,6 +35,7 @@ def draw_insets(
         points: Key-patches to draw in the insets, or None.
         obstacles: What else no inset should cover.
         query_indices: Which query each box belongs to; None: 0, 1, 2, ...
+        masks: Of each box, to be outlined in its inset; empty for none at all.
     """
     drawn, places = image.copy(), []
     height, width = image.shape[:2]
@@ -46,7 +48,7 @@ def draw_insets(
     for place, index in enumerate(small):
         corner = left + place * (side + _GAP_PX) + _GAP_PX // 2
         query = index if query_indices is None else query_indices[index]
-        inset = _inset(source, boxes_xyxy_px[index], side, points, query)
+        inset = _inset(source, boxes_xyxy_px[index], side, points, query, masks[index] if masks else None)
         drawn[top : top + side, corner : corner + side] = inset
         rect = (corner - 1, top - 1, corner + side + 1, top + side + 1)
         frame = rect[:2], (rect[2] - 1, rect[3] - 1)
@@ -57,7 +59,12 @@ def draw_insets(
 
 
 def _inset(
-    source: Image, box: Float[np.ndarray, "4"], side: int, points: KeyPatches | None, query: int
+    source: Image,
+    box: Float[np.ndarray, "4"],
+    side: int,
+    points: KeyPatches | None,
+    query: int,
+    mask: Bool[np.ndarray, "height width"] | None,
 ) -> Image:
     zoom = side / (1.8 * max(_extent(box), 12.0))
     # The magnified part stays inside the image.
@@ -66,6 +73,12 @@ def _inset(
     size = np.array([source.shape[1], source.shape[0]])
     centre = np.clip(middle, half, np.maximum(half, size - 1 - half))
     inset = _magnified(source, centre, zoom, side)
+    if mask is not None:
+        soft = _magnified(mask.astype(np.uint8) * 255, centre, zoom, side)
+        contours, _ = cv2.findContours(
+            (soft > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        )
+        cv2.drawContours(inset, contours, -1, object_color(query), 1, cv2.LINE_AA)
     if points is None:
         return inset
     mine = points.query_index == query
@@ -94,7 +107,7 @@ def _free_corner(
     return max(0, top) + _GAP_PX // 2, left
 
 
-def _magnified(source: Image, centre: Float[np.ndarray, "2"], zoom: float, side: int) -> Image:
+def _magnified(source: np.ndarray, centre: Float[np.ndarray, "2"], zoom: float, side: int) -> np.ndarray:
     M = np.array([[zoom, 0, side / 2 - zoom * centre[0]], [0, zoom, side / 2 - zoom * centre[1]]])
     inset: np.ndarray = cv2.warpAffine(
         source, M, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE

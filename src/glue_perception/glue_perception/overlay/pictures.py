@@ -45,9 +45,9 @@ def draw_preflight(frame: CameraFrame, preflight: Preflight) -> Image:
     image = strip.draw(image)
     shown = [(index, box) for index, found in enumerate(preflight.objects) for box in _looked_at(found)]
     boxes = np.array([detection.box_xyxy_px for _, detection in shown]).reshape(-1, 4)
-    image, insets = draw_insets(
-        image, frame.rgb, boxes, points, [*objects, strip.rect], [index for index, _ in shown]
-    )
+    indices = [index for index, _ in shown]
+    masks = [preflight.objects[index].mask for index in indices]
+    image, insets = draw_insets(image, frame.rgb, boxes, points, [*objects, strip.rect], indices, masks)
     return draw_labels(image, labels, [*objects, strip.rect, *insets])
 
 
