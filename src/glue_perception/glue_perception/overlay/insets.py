@@ -1,4 +1,4 @@
-"""Small objects magnified in a free corner."""
+"""Small objects magnified where nothing else is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def draw_insets(
     query_indices: Sequence[int] | None = None,
     masks: Sequence[Bool[np.ndarray, "height width"] | None] = (),
 ) -> tuple[Image, list[Rect]]:
-    """Return a copy with every small object magnified in a free corner, its points on it, and where the insets are.
+    """Return a copy with every small object magnified at a free place, its points on it, and where the insets are.
+
+    Where no place at the edge of the image is free, an inset is left out: it must not hide an object.
 
     Args:
         image: The picture drawn so far.
@@ -40,18 +42,18 @@ def draw_insets(
     drawn, places = image.copy(), []
     height, width = image.shape[:2]
     side = round(0.24 * min(height, width))
-    small = [k for k, box in enumerate(boxes_xyxy_px) if _extent(box) <= _BELOW_SHARE * width]
-    # No more than fit beside the status text.
-    small = small[: max(0, (width * 2 // 3) // (side + _GAP_PX))]
     occupied = [*(_rect(box) for box in boxes_xyxy_px), *obstacles]
-    top, left = _free_corner(occupied, len(small) * (side + _GAP_PX), side + _GAP_PX, width, height)
-    for place, index in enumerate(small):
-        corner = left + place * (side + _GAP_PX) + _GAP_PX // 2
+    for index, box in enumerate(boxes_xyxy_px):
+        if _extent(box) > _BELOW_SHARE * width:
+            continue
+        rect = _free_place(side + _GAP_PX, width, height, [*occupied, *places])
+        if rect is None:
+            continue
+        left, top = rect[0] + _GAP_PX // 2, rect[1] + _GAP_PX // 2
         query = index if query_indices is None else query_indices[index]
-        inset = _inset(source, boxes_xyxy_px[index], side, points, query, masks[index] if masks else None)
-        drawn[top : top + side, corner : corner + side] = inset
-        rect = (corner - 1, top - 1, corner + side + 1, top + side + 1)
-        frame = rect[:2], (rect[2] - 1, rect[3] - 1)
+        inset = _inset(source, box, side, points, query, masks[index] if masks else None)
+        drawn[top : top + side, left : left + side] = inset
+        frame = (left - 1, top - 1), (left + side, top + side)
         cv2.rectangle(drawn, *frame, INK, 3, cv2.LINE_AA)
         cv2.rectangle(drawn, *frame, object_color(query), 1, cv2.LINE_AA)
         places.append(rect)
@@ -94,17 +96,16 @@ def _rect(box_xyxy_px: Float[np.ndarray, "4"]) -> Rect:
     return x0, y0, x1, y1
 
 
-def _free_corner(
-    occupied: Sequence[Rect], strip_width: int, strip_height: int, width: int, height: int
-) -> tuple[int, int]:
-    """Return top and left of a strip for the insets that covers least: lower right, lower left, upper right."""
-    right, low = width - strip_width, height - strip_height
-    corners = [(low, right), (low, 0), (0, right)]
-    covered = [
-        common_area((left, top, left + strip_width, top + strip_height), occupied) for top, left in corners
-    ]
-    top, left = corners[int(np.argmin(covered))]
-    return max(0, top) + _GAP_PX // 2, left
+def _free_place(side: int, width: int, height: int, occupied: Sequence[Rect]) -> Rect | None:
+    """Return a free square at the edge of the image: along the bottom from the right, the top, then the sides."""
+    columns, rows = range(width - side, -1, -side), range(height - side, -1, -side)
+    corners = [(x, height - side) for x in columns] + [(x, 0) for x in columns]
+    corners += [(x, y) for x in (width - side, 0) for y in rows]
+    for x, y in corners:
+        place = (x, y, x + side, y + side)
+        if common_area(place, occupied) == 0:
+            return place
+    return None
 
 
 def _magnified(source: np.ndarray, centre: Float[np.ndarray, "2"], zoom: float, side: int) -> np.ndarray:
