@@ -113,6 +113,22 @@ def test_labels_cover_neither_objects_nor_each_other() -> None:
             assert tag[rect[1] : rect[3], rect[0] : rect[2]].sum() < 60, "at most a line to it"
 
 
+def test_insets_stand_where_nothing_is_or_nowhere() -> None:
+    image = np.zeros((480, 640, 3), np.uint8)
+    source = np.full_like(image, 90)
+    objects = np.array([[600.0, 440, 630, 470], [20, 440, 50, 470], [600, 10, 630, 40]])
+    drawn, places = overlay.draw_insets(image, source, objects)
+    assert len(places) == 3
+    for (x0, y0, x1, y1), (a0, b0, a1, b1) in itertools.product(places, objects):
+        assert x1 <= a0 or x0 >= a1 or y1 <= b0 or y0 >= b1
+    for x0, y0, x1, y1 in places:
+        assert (drawn[y0 + 8 : y1 - 8, x0 + 8 : x1 - 8] == 90).all()
+    everywhere = [(0, 0, 640, 480)]
+    drawn, places = overlay.draw_insets(image, source, objects, obstacles=everywhere)
+    assert places == []
+    assert not drawn.any()
+
+
 def test_long_queries_and_many_lines_stay_in_the_picture() -> None:
     frame = camera_frame(disc(table(), (330, 250), 14, RED))
     query = "red button that is to the left of everything else on this table"
