@@ -128,7 +128,7 @@ class KeypointExtractor:
 
     def _choose_one(self, draft: _Draft, index: int, candidates: list[Detection]) -> None:
         frame, query = draft.frame, draft.queries[index]
-        limits = self._choice.score_limits(self._detector.score_limits)
+        limits = self._detector.score_limits
         choice = choose(
             index,
             query,

@@ -29,12 +29,10 @@ _NESTED_SHARE = 0.9
 class ObjectChoiceConfig:
     """Limits of the choice. The `choice` section of the perception configuration.
 
-    Shares are of the image, so that they hold for every resolution. Two limits are the detector's own where they are
-    not given, since scores of different detectors do not compare (`Detector.score_limits`).
+    Shares are of the image, so that they hold for every resolution. Limits of the scores do not stand here: scores of
+    different detectors do not compare, so each carries its own in its own section (`Detector.score_limits`).
 
     Attributes:
-        min_score: Refuse if the best candidate scores less; None: the detector's own limit.
-        ambiguity_ratio: Refuse if another object scores at least this share of the best; None: the detector's own.
         same_object_iou: Two boxes for one query that overlap at least so much are one object found twice.
         max_box_share: A larger box is background; half of the image leaves nothing to tell an object from.
         min_mask_share: A smaller mask is refused; 5e-5 is 15 px at 640 x 480, a pixel per keypoint (Table III).
@@ -49,8 +47,6 @@ class ObjectChoiceConfig:
         ConfigError: a number out of range.
     """
 
-    min_score: float | None = None
-    ambiguity_ratio: float | None = None
     same_object_iou: float = 0.5
     max_box_share: float = 0.5
     min_mask_share: float = 5e-5
@@ -61,7 +57,6 @@ class ObjectChoiceConfig:
     close_call: float = 0.8
 
     def __post_init__(self) -> None:
-        self.score_limits(ScoreLimits(0.0, 1.0))
         for name in (
             "same_object_iou",
             "max_box_share",
@@ -76,13 +71,6 @@ class ObjectChoiceConfig:
                 raise ConfigError(f"{name} must lie in 0..1 but not at 1, not {getattr(self, name)}")
         if self.cut_off_share <= 0.0:
             raise ConfigError(f"cut_off_share must be positive, not {self.cut_off_share}")
-
-    def score_limits(self, detector: ScoreLimits) -> ScoreLimits:
-        """Return the limits in force: those given here, and the detector's own for the rest."""
-        return ScoreLimits(
-            detector.min_score if self.min_score is None else self.min_score,
-            detector.ambiguity_ratio if self.ambiguity_ratio is None else self.ambiguity_ratio,
-        )
 
 
 def refuse_queries(queries: Sequence[str]) -> list[Refusal]:
@@ -128,7 +116,7 @@ def choose(
         candidates: The detector's, best first.
         image_area_px: Width times height.
         config: Limits.
-        limits: Of the detector's scores, from `config.score_limits`.
+        limits: Of the detector's scores.
         hint: The detector's remedy for a reason, or "".
     """
 

@@ -124,7 +124,14 @@ def test_proposes_both_of_two_alike() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{"min_area_share": 0.0}, {"min_area_share": 0.5}, {"hue_margin_deg": 180.0}, {"min_core_share": 0.0}],
+    [
+        {"min_area_share": 0.0},
+        {"min_area_share": 0.5},
+        {"hue_margin_deg": 180.0},
+        {"min_core_share": 0.0},
+        {"ambiguity_ratio": 0.0},
+        {"min_score": 2.0},
+    ],
 )
 def test_config_refuses(values) -> None:
     with pytest.raises(ConfigError):

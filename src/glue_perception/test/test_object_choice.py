@@ -27,8 +27,7 @@ def detection(x0, y0, x1, y1, score=0.5, query="red button") -> Detection:
     return Detection(query, np.array([x0, y0, x1, y1], float), score)
 
 
-def chosen(candidates, config=CONFIG, hint="") -> Detection | Refusal:
-    limits = config.score_limits(LIMITS)
+def chosen(candidates, config=CONFIG, limits=LIMITS, hint="") -> Detection | Refusal:
     return choose(0, "red button", candidates, AREA, config, limits, lambda reason: hint)
 
 
@@ -69,12 +68,16 @@ def test_absent_and_weak() -> None:
     assert chosen([], hint="ask for a mug").message == "query 'red button': ask for a mug"
 
 
-def test_the_configuration_overrules_the_detectors_own_limits() -> None:
+def test_each_detector_brings_its_own_limits() -> None:
     weak = detection(10, 10, 40, 40, 0.15)
-    assert chosen([weak], ObjectChoiceConfig(min_score=0.1)) is weak
+    assert chosen([weak], limits=ScoreLimits(0.1, 0.85)) is weak
     candidates = [detection(10, 10, 40, 40, 0.5), detection(100, 10, 140, 40, 0.49)]
-    assert chosen(candidates, ObjectChoiceConfig(ambiguity_ratio=0.99)) is candidates[0]
-    assert ObjectChoiceConfig(min_score=0.3).score_limits(LIMITS) == ScoreLimits(0.3, 0.85)
+    assert chosen(candidates, limits=ScoreLimits(0.2, 0.99)) is candidates[0]
+    image = disc(disc(table(), (200, 300), 15, RED), (400, 300), 13, RED)
+    _, found = preflight_of(image, ["red button"], color={"ambiguity_ratio": 1.0})
+    assert found.ok
+    _, found = preflight_of(image, ["red button"], color={"min_score": 0.99})
+    assert found.refusals[0].reason is RefusalReason.LOW_SCORE
 
 
 def test_warns_of_a_close_call() -> None:
@@ -146,8 +149,6 @@ def test_warns_of_an_object_cut_by_the_border() -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"min_score": 2.0},
-        {"ambiguity_ratio": 0.0},
         {"same_object_iou": 0.0},
         {"max_box_share": 1.5},
         {"min_mask_share": -1.0},

@@ -45,7 +45,7 @@ class Detector(Protocol):
 
     @property
     def score_limits(self) -> ScoreLimits:
-        """The limits that fit this detector's scores, in force where the configuration's `choice` names none."""
+        """The limits that fit this detector's scores, from its own configuration."""
         ...
 
     def propose(

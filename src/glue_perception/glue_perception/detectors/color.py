@@ -24,16 +24,23 @@ class ColorDetectorConfig:
     Attributes:
         min_area_share: Smallest object; 1e-4 is 6 x 5 px at 640 x 480.
         max_area_share: Largest object; what is larger is background.
+        min_score: The best candidate must score at least this. In the first frames of the paper's public clips the
+            objects score 0.33 to 0.86, and ragged areas of a common colour at most 0.14.
+        ambiguity_ratio: Another thing of at least this share of the best score is as good. In the same frames a
+            second thing of the object's colour has at most 0.3 of the object's score.
         hue_margin_deg: How far an object may shade off into neighbouring hues (a yellow mango's red cheek).
         min_core_share: Least share of the object that must be of the colour itself.
     """
 
     min_area_share: float = 1e-4
     max_area_share: float = 0.25
+    min_score: float = 0.2
+    ambiguity_ratio: float = 0.85
     hue_margin_deg: float = 55.0
     min_core_share: float = 0.15
 
     def __post_init__(self) -> None:
+        _ = self.score_limits
         if not 0.0 < self.min_area_share < self.max_area_share <= 1.0:
             raise ConfigError(
                 "min_area_share and max_area_share must satisfy 0 < min < max <= 1, not "
@@ -44,6 +51,11 @@ class ColorDetectorConfig:
                 "hue_margin_deg must lie in 0..90 and min_core_share in 0..1, not "
                 f"{self.hue_margin_deg}, {self.min_core_share}"
             )
+
+    @property
+    def score_limits(self) -> ScoreLimits:
+        """The limits for the common choice."""
+        return ScoreLimits(self.min_score, self.ambiguity_ratio)
 
 
 @dataclass(frozen=True)
@@ -66,12 +78,13 @@ class ColorDetector:
     things of one colour are refused as ambiguous instead of guessed.
     """
 
-    score_limits = ScoreLimits(min_score=0.2, ambiguity_ratio=0.85)
-    """In the first frames of the paper's public clips the objects score 0.33 to 0.86, ragged areas of a common colour
-    0.14 and less, and a second thing of the object's colour at most 0.3 of the object's score."""
-
     def __init__(self, config: ColorDetectorConfig | None = None) -> None:
         self._config = config or ColorDetectorConfig()
+
+    @property
+    def score_limits(self) -> ScoreLimits:
+        """See `Detector.score_limits`."""
+        return self._config.score_limits
 
     def propose(
         self, rgb: UInt8[np.ndarray, "height width 3"], queries: Sequence[str]

@@ -39,7 +39,7 @@ def draw_insets(
         query_indices: Which query each box belongs to; None: 0, 1, 2, ...
         masks: Of each box, to be outlined in its inset; empty for none at all.
     """
-    drawn, places = image.copy(), []
+    drawn, places = image.copy(), list[Rect]()
     height, width = image.shape[:2]
     side = round(0.24 * min(height, width))
     occupied = [*(_rect(box) for box in boxes_xyxy_px), *obstacles]
