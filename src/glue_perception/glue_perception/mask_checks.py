@@ -24,12 +24,6 @@ def refuse_mask(
     if area_px == 0:
         message = f"query {query!r}: the mask in its box {box_text(detection)} is empty; give a tighter box"
         return Refusal(RefusalReason.NO_MASK, message, (query_index,))
-    if area_px < config.min_mask_share * mask.size:
-        message = (
-            f"query {query!r}: its mask has {area_px} px, less than min_mask_share {config.min_mask_share:g} of the "
-            f"image ({config.min_mask_share * mask.size:.0f} px); move the camera closer or use a higher resolution"
-        )
-        return Refusal(RefusalReason.TOO_SMALL, message, (query_index,))
     share = area_px / box_area_px(detection)
     if share < config.min_mask_box_share:
         message = (
@@ -37,6 +31,12 @@ def refuse_mask(
             f"min_mask_box_share {config.min_mask_box_share:.0%}; give a tighter box (detector: given)"
         )
         return Refusal(RefusalReason.POOR_MASK, message, (query_index,))
+    if area_px < config.min_mask_share * mask.size:
+        message = (
+            f"query {query!r}: its mask has {area_px} px, less than min_mask_share {config.min_mask_share:g} of the "
+            f"image ({config.min_mask_share * mask.size:.0f} px); move the camera closer or use a higher resolution"
+        )
+        return Refusal(RefusalReason.TOO_SMALL, message, (query_index,))
     return None
 
 

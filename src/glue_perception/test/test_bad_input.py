@@ -74,7 +74,7 @@ def test_no_queries() -> None:
     ],
 )
 def test_masks_of_too_few_pixels(pixels, reason, says) -> None:
-    detector = GivenBoxDetector({"dot": (390, 290, 406, 306)})
+    detector = GivenBoxDetector({"dot": (390, 290, 394, 294)})
     extractor = KeypointExtractor(detector, SpeckSegmenter(pixels), LabPositionEncoder(), num_keypoints=20)
     found = extractor.preflight(camera_frame(IMAGE), ["dot"])
     assert [refusal.reason for refusal in found.refusals] == [reason]

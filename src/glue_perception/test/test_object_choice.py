@@ -119,6 +119,7 @@ def test_masks_that_cannot_be_the_object() -> None:
     mask = np.zeros((480, 640), bool)
     assert refuse_mask(0, detection(100, 100, 200, 200), mask, CONFIG).reason is RefusalReason.NO_MASK
     mask[100:103, 100:104] = True
+    assert refuse_mask(0, detection(90, 90, 120, 120), mask, CONFIG).reason is RefusalReason.POOR_MASK
     assert refuse_mask(0, detection(99, 99, 105, 105), mask, CONFIG).reason is RefusalReason.TOO_SMALL
     mask[100:110, 100:110] = True
     refusal = refuse_mask(0, detection(100, 100, 200, 200), mask, CONFIG)
