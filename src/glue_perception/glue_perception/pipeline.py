@@ -145,7 +145,7 @@ class PerceptionPipeline:
         """
         return self._extractor.preflight(frame, self.queries)
 
-    def start(self, frame: CameraFrame, found: Preflight | None = None) -> Extraction:
+    def start(self, frame: CameraFrame, *, found: Preflight | None = None) -> Extraction:
         """Begin an episode; `key_patches` then holds those of this first frame.
 
         Args:

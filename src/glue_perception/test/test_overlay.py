@@ -22,7 +22,7 @@ def started():
     frame = camera_frame(disc(box(table(), 100, 300, 180, 370, BLUE), (330, 250), 12, RED))
     pipeline = build_pipeline(PerceptionConfig(), QUERIES)
     found = pipeline.preflight(frame)
-    pipeline.start(frame, found)
+    pipeline.start(frame, found=found)
     return frame, found, pipeline.key_patches
 
 

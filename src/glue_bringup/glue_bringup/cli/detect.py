@@ -120,7 +120,7 @@ def _look(
         found = pipeline.preflight(frame)
     picture, tracking = draw_preflight(frame, found), None
     if args.track and found.ok:
-        pipeline.start(frame, found)
+        pipeline.start(frame, found=found)
         follower = Follower(pipeline, _path(args, "video", ".mp4"), latency, first, args.frame)
         shown = follower.follow(frame, camera, _length(args, camera, first), is_live(args.source))
         picture = picture if shown is None else shown
