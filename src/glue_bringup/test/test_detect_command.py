@@ -204,12 +204,14 @@ def test_an_empty_folder_is_no_bag(tmp_path) -> None:
 
 
 class Stream:
-    """A live camera: the scene at 20 Hz without end, and Ctrl-C while a certain frame is read."""
+    """A live camera: the scene at 20 Hz, and Ctrl-C while a certain frame is read. It ends, lest a test hang."""
 
     def __init__(self, interrupted_at: int | None = None) -> None:
         self.count, self._interrupted_at = 0, interrupted_at
 
-    def read(self, timeout_s: float) -> CameraFrame:
+    def read(self, timeout_s: float) -> CameraFrame | None:
+        if self.count == 40:
+            return None
         if self.count == self._interrupted_at:
             os.kill(os.getpid(), signal.SIGINT)
         self.count += 1
@@ -224,6 +226,15 @@ def test_a_live_camera_warms_up_first() -> None:
     assert frame_to_look_at("clip.mp4", Stream(), 0).stamp_ns == 50_000_000
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own handler of Ctrl-C: a process started in the background begins without one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_a_live_camera_with_all_written(tmp_path) -> None:
     camera, video = Stream(interrupted_at=7), tmp_path / "live.mp4"
     pipeline = build_pipeline(PerceptionConfig(), ["red button"])
