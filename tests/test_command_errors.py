@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,10 @@ from PIL import Image
 
 from glue_bringup.cli.main import main
 from glue_bringup.task_config import TASKS_DIRECTORY
+from glue_perception.bags import topics
+from glue_perception.bags.mcap_writer import McapWriter, Stream
+from glue_perception.bags.message_types import definition, message_class, typestore
+from glue_perception.bags.messages import header
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -80,6 +85,110 @@ def test_query_without_a_match_in_a_picture(capsys, tmp_path) -> None:
     code, line = error_of(capsys, "detect", str(picture), "--query", "red button")
     assert code == 3
     assert "red button" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--query", ""], 3, "is empty; name an object"),
+        (["--query", "red button", "--query", "Red Button"], 3, "ask for one object twice"),
+        (["--query", "red button", "--query", "scarlet cap"], 3, "one query per colour"),
+        (["--query", "button"], 3, "has no colour word"),
+        (
+            ["--query", "dot", "--box", "10,10,14,14", "--num-keypoints", "20"],
+            3,
+            "16 px cannot hold 20 keypoints",
+        ),
+        (["--query", "dot", "--box", "900,10,914,14"], 3, "outside the image of 160 x 120 px"),
+        (["--query", "dot", "--box", "14,10,10,14"], 2, "right > left"),
+        (["--task", "push_buton"], 2, "Did you mean 'push_button'"),
+        (["--query", "red button", "--detector", "dino"], 2, "unknown detector 'dino'"),
+    ],
+)
+def test_bad_queries_of_detect(capsys, tmp_path, monkeypatch, words, code, says) -> None:
+    monkeypatch.chdir(tmp_path)
+    image = np.full((120, 160, 3), 90, np.uint8)
+    image[10:14, 10:14] = image[60:80, 60:80] = (190, 25, 35)
+    Image.fromarray(image).save(tmp_path / "scene.png")
+    found, line = error_of(capsys, "detect", "scene.png", *words)
+    assert found == code
+    assert says in line
+    assert (tmp_path / "out/detect/scene.png").is_file() == (code == 3), "a refusal is drawn"
+
+
+@pytest.mark.parametrize("damage", ["text", "empty", "cut"])
+def test_files_that_are_no_picture(capsys, tmp_path, damage) -> None:
+    picture = tmp_path / "scene.png"
+    Image.fromarray(np.full((120, 160, 3), 90, np.uint8)).save(picture)
+    content = {"text": b"no picture", "empty": b"", "cut": picture.read_bytes()[:40]}[damage]
+    picture.write_bytes(content)
+    code, line = error_of(capsys, "detect", str(picture), "--query", "red button")
+    assert code == 2
+    assert "cannot be read as a picture" in line
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "I;16", "1", "P"])
+def test_pictures_that_are_not_rgb_are_read_as_rgb(capsys, tmp_path, monkeypatch, mode) -> None:
+    monkeypatch.chdir(tmp_path)
+    if mode == "I;16":
+        image = Image.fromarray(np.full((120, 160), 30_000, np.uint16))
+    else:
+        image = Image.fromarray(np.full((120, 160, 3), 90, np.uint8)).convert(mode)
+    image.save(tmp_path / "scene.png")
+    code, line = error_of(capsys, "detect", "scene.png", "--query", "red button")
+    assert code == 3
+    assert "nothing red" in line
+
+
+@pytest.mark.filterwarnings("ignore::glue_perception.bags.reader.UnfinishedBagWarning")
+@pytest.mark.parametrize(
+    ("encoding", "focal_px", "says"),
+    [
+        ("mono8", 600.0, "record the colour stream as rgb8 or bgr8"),
+        ("rgba8", 600.0, "record the colour stream as rgb8 or bgr8"),
+        ("rgb8", float("nan"), "calibrate the camera"),
+        ("rgb8", 0.0, "calibrate the camera"),
+    ],
+)
+def test_bags_of_other_images_and_of_no_camera(capsys, tmp_path, encoding, focal_px, says) -> None:
+    bag = bag_of_one_image(tmp_path / "bag", encoding, focal_px)
+    code, line = error_of(capsys, "detect", str(bag), "--query", "red button")
+    assert code == 5
+    assert str(bag) in line
+    assert says in line
+
+
+def bag_of_one_image(path: Path, encoding: str, focal_px: float) -> Path:
+    """A bag as another program may have written it."""
+    info, image = message_class("sensor_msgs/msg/CameraInfo"), message_class("sensor_msgs/msg/Image")
+    roi = message_class("sensor_msgs/msg/RegionOfInterest")(0, 0, 0, 0, False)
+    K = np.array([focal_px, 0, 80, 0, focal_px, 60, 0, 0, 1])
+    bytes_per_pixel = {"mono8": 1, "rgb8": 3, "rgba8": 4}[encoding]
+    pixels = np.zeros(120 * 160 * bytes_per_pixel, np.uint8)
+    messages = {
+        topics.CAMERA_INFO: info(
+            header(1, "c"),
+            120,
+            160,
+            "plumb_bob",
+            np.zeros(5),
+            K,
+            np.eye(3).reshape(9),
+            np.zeros(12),
+            0,
+            0,
+            roi,
+        ),
+        topics.IMAGE: image(header(1, "c"), 120, 160, encoding, 0, 160 * bytes_per_pixel, pixels),
+    }
+    path.mkdir()
+    writer = McapWriter(path / "bag_0.mcap", "test")
+    for topic, message in messages.items():
+        kind = topics.MESSAGE_TYPES[topic]
+        channel = writer.add_channel(topic, kind, definition(kind), {})
+        writer.add_message(Stream.SMALL, channel, 1, 1, bytes(typestore().serialize_cdr(message, kind)))
+    writer.close()
+    return path
 
 
 @pytest.mark.parametrize(

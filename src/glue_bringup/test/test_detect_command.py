@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import json
 import os
+import signal
 from pathlib import Path
 
 import cv2
@@ -11,9 +12,15 @@ import numpy as np
 import pytest
 
 from glue_bringup.cli import detect
+from glue_bringup.cli.detect import frame_to_look_at
+from glue_bringup.cli.follow import Follower
+from glue_bringup.task_config import TASKS_DIRECTORY
 from glue_perception.cameras.clip import ClipCamera
-from glue_perception.errors import ConfigError, GlueError, QueryError
+from glue_perception.errors import ConfigError, GlueError, HardwareError, MissingDependencyError, QueryError
 from glue_perception.picture import write_picture
+from glue_perception.pipeline import PerceptionConfig, build_pipeline
+from glue_perception.timing import LatencyRecorder
+from glue_perception.types import CameraFrame
 from glue_perception.video import VideoWriter
 
 CLIPS = Path(os.environ.get("GLUE_CLIPS_DIR", Path(__file__).parents[4] / "shared/data/real_robot_clips"))
@@ -24,6 +31,10 @@ def glue_detect(*words) -> int:
     detect.register(parser.add_subparsers())
     args = parser.parse_args(["detect", *map(str, words)])
     return args.run(args)
+
+
+def load_task_text() -> str:
+    return (TASKS_DIRECTORY / "push_button.yaml").read_text()
 
 
 def scene(x: int = 300) -> np.ndarray:
@@ -51,13 +62,77 @@ def clip(tmp_path, monkeypatch) -> Path:
 def test_picture(picture, capsys) -> None:
     assert glue_detect(picture, "--query", "red button", "--query", "blue block", "--num-keypoints", 10) == 0
     report = json.loads(Path("out/detect/scene.json").read_text())
-    assert [d["query"] for d in report["detections"]] == ["red button", "blue block"]
+    assert report["ok"]
+    assert (report["refusals"], report["warnings"]) == ([], [])
+    assert [o["query"] for o in report["objects"]] == report["queries"] == ["red button", "blue block"]
+    assert [o["num_keypoints"] for o in report["objects"]] == [4, 6]
+    assert report["objects"][1]["chosen"]["box_xyxy_px"] == [40, 150, 90, 180]
+    assert report["objects"][1]["mask"]["area_px"] == pytest.approx(1500, rel=0.1)
     assert len(report["keypoints"]) == 10
+    assert {tuple(k["row_col"]) for k in report["keypoints"]} == {tuple(cell) for cell in report["cells"]}
+    assert report["back_ends"]["detector"] == "color"
     assert (report["width_px"], report["height_px"]) == (320, 240)
     drawn = cv2.imread("out/detect/scene.png")
     assert drawn.shape == (240, 320, 3)
     assert not np.array_equal(drawn, cv2.imread(str(picture)))
     assert "red button: box" in capsys.readouterr().out
+
+
+def test_a_refusal_still_gives_picture_and_report(picture, capsys) -> None:
+    """Two red things: the report names both, the exit code is QueryError's; the blue block is found all the same."""
+    scene_ = cv2.circle(scene(), (250, 60), 12, (190, 25, 35), cv2.FILLED)
+    write_picture(picture, scene_)
+    with pytest.raises(QueryError, match="ambiguous") as refused:
+        glue_detect(picture, "--query", "blue block", "--query", "red button", "--json")
+    assert refused.value.exit_code == 3
+    out = capsys.readouterr().out
+    report = json.loads(out)
+    assert report == json.loads(Path("out/detect/scene.json").read_text())
+    assert not report["ok"]
+    (refusal,) = report["refusals"]
+    assert (refusal["reason"], refusal["query_indices"]) == ("ambiguous", [1])
+    assert refusal["message"] == str(refused.value)
+    blue, red = report["objects"]
+    assert blue["chosen"] is not None
+    assert blue["mask"] is not None
+    assert red["chosen"] is None
+    assert [c["box_xyxy_px"][0] for c in red["candidates"]] == [138, 238]
+    assert report["keypoints"] == report["cells"] == []
+    drawn = cv2.imread("out/detect/scene.png")
+    assert (drawn[:20, :100] != cv2.imread(str(picture))[:20, :100]).mean() > 0.5
+
+
+def test_json_alone_goes_to_stdout(clip, capsys) -> None:
+    assert glue_detect(clip, "--query", "red button", "--track", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["tracking"]["num_frames"] == 12
+    assert set(report["latency_ms"]) == {"preflight", "update"}
+
+
+def test_a_task_brings_queries_and_perception(picture, tmp_path, capsys) -> None:
+    task = load_task_text().replace("queries: [red button]", "queries: [red button, blue block]")
+    (tmp_path / "task.yaml").write_text(
+        task + "perception: {num_keypoints: 8, choice: {max_box_share: 0.4}}\n"
+    )
+    assert glue_detect(picture, "--task", tmp_path / "task.yaml") == 0
+    assert "red button: box" in capsys.readouterr().out
+    report = json.loads(Path("out/detect/scene.json").read_text())
+    assert report["queries"] == ["red button", "blue block"]
+    assert len(report["keypoints"]) == 8
+    assert glue_detect(picture, "--task", "push_button", "--num-keypoints", 5, "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["keypoints"]) == 5
+    with pytest.raises(ConfigError, match="leave out --config"):
+        glue_detect(picture, "--task", "push_button", "--config", "x.yaml")
+    with pytest.raises(ConfigError, match="Did you mean 'push_button'"):
+        glue_detect(picture, "--task", "push_buton")
+
+
+def test_back_ends_by_name(picture, tmp_path) -> None:
+    (tmp_path / "given.yaml").write_text("given_boxes: {red button: [10, 10, 60, 60]}\nseed: 3\n")
+    words = ["--query", "red button", "--config", tmp_path / "given.yaml", "--profile", "embedded"]
+    assert glue_detect(picture, *words, "--segmenter", "grabcut", "--tracker", "lucas_kanade") == 0
+    with pytest.raises(QueryError, match="stands out"):
+        glue_detect(picture, *words, "--detector", "given")
 
 
 def test_tracking_writes_a_video_that_plays(clip, tmp_path, capsys) -> None:
@@ -82,7 +157,7 @@ def test_part_of_a_clip(clip) -> None:
 def test_a_box_by_hand(picture) -> None:
     assert glue_detect(picture, "--query", "that thing", "--box", "135,85,166,116") == 0
     report = json.loads(Path("out/detect/scene.json").read_text())
-    assert report["detections"][0]["box_xyxy_px"] == [135, 85, 166, 116]
+    assert report["objects"][0]["chosen"]["box_xyxy_px"] == [135, 85, 166, 116]
 
 
 @pytest.mark.parametrize(
@@ -91,13 +166,17 @@ def test_a_box_by_hand(picture) -> None:
         (["--query", "green cup"], QueryError, "nothing green"),
         (["--query", "red button", "--num-keypoints", 2], ConfigError, "3 or more"),
         (["--query", "red button", "--track"], ConfigError, "single picture"),
-        (["--query", "red button", "--frame", 9], ConfigError, "holds no frame 9"),
+        (["--query", "red button", "--frame", 9], ConfigError, "no frame 9"),
+        (["--query", "red button", "--detector", "colour"], ConfigError, "Did you mean 'color'"),
+        (["--query", "red button", "--profile", "embeded"], ConfigError, "Did you mean 'embedded'"),
+        (["--query", "red button", "--query", "The red button"], QueryError, "ask for one object twice"),
+        (["--query", "red button", "--query", " "], QueryError, "is empty"),
         (["--query", "red button", "--max-frames", 0], ConfigError, "max-frames"),
         (["--query", "red button", "--box", "1,2,3"], ConfigError, "four numbers"),
         (
             ["--query", "red button", "--box", "1,2,3,4", "--box", "1,2,3,4"],
             ConfigError,
-            "2 --box for 1 --query",
+            "there are 2 for 1",
         ),
         (["--query", "red button", "--video", "x.mp4"], ConfigError, "add --track"),
         (["--query", "red button", "--output", "."], ConfigError, "is a folder"),
@@ -124,6 +203,62 @@ def test_an_empty_folder_is_no_bag(tmp_path) -> None:
         glue_detect(tmp_path, "--query", "red button")
 
 
+class Stream:
+    """A live camera: the scene at 20 Hz, and Ctrl-C while a certain frame is read. It ends, lest a test hang."""
+
+    def __init__(self, interrupted_at: int | None = None) -> None:
+        self.count, self._interrupted_at = 0, interrupted_at
+
+    def read(self, timeout_s: float) -> CameraFrame | None:
+        if self.count == 40:
+            return None
+        if self.count == self._interrupted_at:
+            os.kill(os.getpid(), signal.SIGINT)
+        self.count += 1
+        return CameraFrame(self.count * 50_000_000, "camera", scene(300 + self.count), np.eye(3))
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_live_camera_warms_up_first() -> None:
+    assert frame_to_look_at("realsense", Stream(), 0).stamp_ns == 1_050_000_000
+    assert frame_to_look_at("clip.mp4", Stream(), 0).stamp_ns == 50_000_000
+
+
+@pytest.fixture
+def interruptible():
+    """Python's own handler of Ctrl-C: a process started in the background begins without one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_ends_a_live_camera_with_all_written(tmp_path) -> None:
+    camera, video = Stream(interrupted_at=7), tmp_path / "live.mp4"
+    pipeline = build_pipeline(PerceptionConfig(), ["red button"])
+    frame = camera.read(1.0)
+    pipeline.start(frame)
+    follower = Follower(pipeline, video, LatencyRecorder(), 0, None)
+    before = signal.getsignal(signal.SIGINT)
+    follower.follow(frame, camera, None, until_interrupted=True)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert follower.statistics.num_frames == len(list(ClipCamera(video).frames())) == 8
+    pipeline.start(frame)
+    with pytest.raises(KeyboardInterrupt):
+        follower.follow(frame, Stream(interrupted_at=3), None, until_interrupted=False)
+
+
+def test_a_live_camera_that_is_not_there(monkeypatch, tmp_path) -> None:
+    """Without the camera, or without its package."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((HardwareError, MissingDependencyError), match=r"connected|pip install"):
+        glue_detect("realsense:123", "--query", "red button")
+    with pytest.raises(ConfigError, match="starts at its newest frame"):
+        glue_detect("realsense:123", "--query", "red button", "--start-frame", 3)
+
+
 @pytest.mark.clips
 @pytest.mark.parametrize(
     ("name", "query", "center", "least"),
@@ -144,7 +279,7 @@ def test_real_clips(name, query, center, least, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert glue_detect(path, "--query", query, "--track") == 0
     report = json.loads(Path(f"out/detect/{name}.json").read_text())
-    x0, y0, x1, y1 = report["detections"][0]["box_xyxy_px"]
+    x0, y0, x1, y1 = report["objects"][0]["chosen"]["box_xyxy_px"]
     assert x0 <= center[0] <= x1
     assert y0 <= center[1] <= y1
     assert report["tracking"]["shares"]["tracked"] > least

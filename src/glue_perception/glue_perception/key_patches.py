@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from glue_perception.geometry import grid_cells
-from glue_perception.types import KeyPatches, PointTracks, TrackHealth
+from glue_perception.types import KeyPatches, Keypoints, PointTracks, TrackHealth
 
 
 def key_patches_from_tracks(
@@ -40,3 +40,20 @@ def key_patches_from_tracks(
         query_index=query_index,
         result_age_ns=tracks.result_age_ns,
     )
+
+
+def key_patches_of_keypoints(
+    keypoints: Keypoints, stamp_ns: int, width_px: int, height_px: int
+) -> KeyPatches:
+    """Return the key-patches of the first frame, in which every keypoint is seen.
+
+    Args:
+        keypoints: As extracted.
+        stamp_ns: Of the first frame.
+        width_px: Of that frame.
+        height_px: Of that frame.
+    """
+    count = len(keypoints)
+    tracks = PointTracks(stamp_ns, keypoints.xy_px, np.ones(count, bool), np.ones(count))
+    health = np.full(count, int(TrackHealth.TRACKED))
+    return key_patches_from_tracks(tracks, health, keypoints.query_index, width_px, height_px)

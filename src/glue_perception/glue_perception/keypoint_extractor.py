@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from glue_perception.clustering import nearest_to_centres, share_clusters
 from glue_perception.detectors.base import Detector
 from glue_perception.errors import QueryError
 from glue_perception.features.base import FeatureEncoder
+from glue_perception.mask_checks import refuse_mask, refuse_same_masks, warn_of_mask
+from glue_perception.object_choice import (
+    ObjectChoiceConfig,
+    choose,
+    refuse_queries,
+    refuse_same_boxes,
+    warn_of_close_call,
+)
+from glue_perception.preflight import ObjectFinding, Preflight, PreflightWarning, Refusal, RefusalReason
 from glue_perception.segmenters.base import Segmenter
 from glue_perception.types import CameraFrame, Detection, Keypoints
 
@@ -36,14 +45,15 @@ class Extraction:
 
 
 class KeypointExtractor:
-    """Detector, segmenter, features and K-means in a row. Stateless and deterministic if its parts are.
+    """Detector, choice, segmenter, features and K-means in a row. Stateless and deterministic if its parts are.
 
     Args:
-        detector: Gives a box per query.
+        detector: Gives candidates per query.
         segmenter: Gives a mask per box.
         features: Gives a vector per masked pixel.
         num_keypoints: The paper's N_cluster: the total over all objects (Table III).
         seed: Of K-means.
+        choice: Limits of the choice among the candidates.
     """
 
     def __init__(
@@ -53,41 +63,173 @@ class KeypointExtractor:
         features: FeatureEncoder,
         num_keypoints: int = 15,
         seed: int = 0,
+        choice: ObjectChoiceConfig | None = None,
     ) -> None:
         self._detector, self._segmenter, self._features = detector, segmenter, features
         self._num_keypoints, self._seed = num_keypoints, seed
+        self._choice = choice or ObjectChoiceConfig()
 
     def extract(self, frame: CameraFrame, queries: Sequence[str]) -> Extraction:
         """Return detections, masks and exactly `num_keypoints` keypoints.
 
         Raises:
-            QueryError: a query cannot be answered, or an object is too small for its share of the keypoints.
+            QueryError: the first refusal of `preflight`: a query is absent, ambiguous, ..., or an object is too
+                small for its share of the keypoints.
             ConfigError: `num_keypoints` is too small for the number of queries.
         """
-        detections = self._detector.detect(frame.rgb, queries)
-        masks = self._segmenter.segment(frame.rgb, detections)
+        return extraction_of(self.preflight(frame, queries))
+
+    def preflight(self, frame: CameraFrame, queries: Sequence[str]) -> Preflight:
+        """Return all that is found for the queries, and every reason to refuse them.
+
+        Raises:
+            ConfigError: nothing is refused, but `num_keypoints` is too small for the number of queries.
+        """
+        draft = _Draft(frame, queries)
+        self._choose(draft)
+        self._segment(draft)
+        keypoints = None if draft.refusals else self._place_keypoints(draft)
+        return Preflight(tuple(draft.objects), tuple(draft.refusals), tuple(draft.warnings), keypoints)
+
+    def _choose(self, draft: _Draft) -> None:
+        """Let the detector propose, and choose one candidate per query."""
+        draft.refusals += refuse_queries(draft.queries)
+        bad = {refusal.query_indices[-1] for refusal in draft.refusals if refusal.query_indices}
+        good = [index for index in range(len(draft.queries)) if index not in bad]
+        for index, proposed in self._proposals(draft, good):
+            if isinstance(proposed, Refusal):
+                draft.refusals.append(proposed)
+            else:
+                self._choose_one(draft, index, proposed)
+        rgb = draft.frame.rgb
+        draft.refusals += refuse_same_boxes(
+            [found.chosen for found in draft.objects],
+            self._choice,
+            lambda query: self._detector.hint(RefusalReason.SAME_OBJECT, rgb, query),
+        )
+
+    def _proposals(
+        self, draft: _Draft, indices: Sequence[int]
+    ) -> Iterator[tuple[int, list[Detection] | Refusal]]:
+        """Give each query's candidates, or why the detector cannot read it."""
+        if not indices:
+            return
+        try:
+            proposals = self._detector.propose(draft.frame.rgb, [draft.queries[index] for index in indices])
+        except QueryError as error:
+            if len(indices) == 1:
+                yield indices[0], Refusal(RefusalReason.NOT_UNDERSTOOD, str(error), (indices[0],))
+                return
+            # One unreadable query spoils the call for all; asked one by one, the others still show what they find.
+            for index in indices:
+                yield from self._proposals(draft, [index])
+            return
+        yield from zip(indices, proposals, strict=True)
+
+    def _choose_one(self, draft: _Draft, index: int, candidates: list[Detection]) -> None:
+        frame, query = draft.frame, draft.queries[index]
+        limits = self._detector.score_limits
+        choice = choose(
+            index,
+            query,
+            candidates,
+            frame.width_px * frame.height_px,
+            self._choice,
+            limits,
+            lambda reason: self._detector.hint(reason, frame.rgb, query),
+        )
+        if isinstance(choice, Refusal):
+            draft.objects[index] = ObjectFinding(query, tuple(candidates))
+            draft.refusals.append(choice)
+            return
+        draft.objects[index] = ObjectFinding(query, tuple(candidates), choice)
+        draft.warn(warn_of_close_call(index, query, candidates, self._choice, limits))
+
+    def _segment(self, draft: _Draft) -> None:
+        """Cut out every chosen object, and look whether its mask can be it."""
+        chosen = {index: o.chosen for index, o in enumerate(draft.objects) if o.chosen is not None}
+        for index, mask in self._masks(draft.frame, chosen):
+            if isinstance(mask, Refusal):
+                draft.refusals.append(mask)
+                continue
+            draft.objects[index] = replace(draft.objects[index], mask=mask)
+            refusal = refuse_mask(index, chosen[index], mask, self._choice)
+            draft.refusals += [] if refusal is None else [refusal]
+            draft.warn(warn_of_mask(index, draft.queries[index], mask, self._choice))
+        same = refuse_same_masks(draft.queries, [found.mask for found in draft.objects], self._choice)
+        # Equal boxes have equal masks; once is enough.
+        told = {(refusal.reason, refusal.query_indices) for refusal in draft.refusals}
+        draft.refusals += [refusal for refusal in same if (refusal.reason, refusal.query_indices) not in told]
+
+    def _masks(
+        self, frame: CameraFrame, chosen: Mapping[int, Detection]
+    ) -> Iterator[tuple[int, Bool[np.ndarray, "height width"] | Refusal]]:
+        """Give each chosen object's mask, or why there is none."""
+        if not chosen:
+            return
+        try:
+            masks = self._segmenter.segment(frame.rgb, list(chosen.values()))
+        except QueryError as error:
+            for index, detection in chosen.items():
+                if len(chosen) == 1:
+                    yield index, Refusal(RefusalReason.NO_MASK, str(error), (index,))
+                else:
+                    yield from self._masks(frame, {index: detection})
+            return
+        yield from zip(chosen, masks, strict=True)
+
+    def _place_keypoints(self, draft: _Draft) -> Keypoints | None:
+        masks = [found.mask for found in draft.objects if found.mask is not None]
         shares = share_clusters([int(mask.sum()) for mask in masks], self._num_keypoints)
-        xy_px = [
-            self._points_of(frame, detection.query, mask, share)
-            for detection, mask, share in zip(detections, masks, shares, strict=True)
-        ]
-        keypoints = Keypoints(
+        xy_px = []
+        for index, (mask, share) in enumerate(zip(masks, shares, strict=True)):
+            try:
+                xy_px.append(self._points_of(draft.frame, mask, share))
+            except QueryError as error:
+                message = f"query {draft.queries[index]!r}: {error}"
+                draft.refusals.append(Refusal(RefusalReason.TOO_FEW_PIXELS, message, (index,)))
+        if draft.refusals:
+            return None
+        return Keypoints(
             xy_px=np.concatenate(xy_px),
             query_index=np.repeat(np.arange(len(shares)), shares),
             cluster_index=np.arange(self._num_keypoints),
         )
-        return Extraction(tuple(detections), masks, keypoints)
 
     def _points_of(
-        self, frame: CameraFrame, query: str, mask: Bool[np.ndarray, "height width"], count: int
-    ) -> np.ndarray:
+        self, frame: CameraFrame, mask: Bool[np.ndarray, "height width"], count: int
+    ) -> Float[np.ndarray, "count 2"]:
         core = eroded(mask, count)
-        try:
-            chosen = nearest_to_centres(self._features.encode(frame.rgb, core), count, self._seed)
-        except QueryError as error:
-            raise QueryError(f"query {query!r}: {error}") from error
+        chosen = nearest_to_centres(self._features.encode(frame.rgb, core), count, self._seed)
         xy: np.ndarray = np.argwhere(core)[chosen][:, ::-1].astype(float)
         return xy
+
+
+def extraction_of(preflight: Preflight) -> Extraction:
+    """Return what an episode starts with.
+
+    Raises:
+        QueryError: the preflight's first refusal.
+    """
+    if preflight.keypoints is None:
+        raise QueryError(preflight.refusals[0].message)
+    detections = tuple(found.chosen for found in preflight.objects if found.chosen is not None)
+    masks = np.stack([found.mask for found in preflight.objects if found.mask is not None])
+    return Extraction(detections, masks, preflight.keypoints)
+
+
+class _Draft:
+    """A preflight in the making."""
+
+    def __init__(self, frame: CameraFrame, queries: Sequence[str]) -> None:
+        self.frame, self.queries = frame, queries
+        self.objects = [ObjectFinding(query) for query in queries]
+        self.refusals: list[Refusal] = []
+        self.warnings: list[PreflightWarning] = []
+
+    def warn(self, warning: PreflightWarning | None) -> None:
+        if warning is not None:
+            self.warnings.append(warning)
 
 
 def eroded(mask: Bool[np.ndarray, "height width"], count: int) -> Bool[np.ndarray, "height width"]:

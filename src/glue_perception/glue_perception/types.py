@@ -22,6 +22,9 @@ GRID_SIZE = 28
 
 NUM_JOINTS = 7
 
+_RGB_REMEDY = "; give 8-bit RGB: repeat a grey channel three times, drop an alpha channel, scale it to 0..255"
+_INTRINSICS_REMEDY = "; calibrate the camera, or assume K with intrinsics_from_field_of_view"
+
 POSE_TOLERANCE = 1e-4
 """How far T_base_ee's rotation may be from orthonormal."""
 
@@ -37,20 +40,28 @@ class TrackHealth(IntEnum):
     LOST = 2
 
 
-def _array(owner: str, name: str, value: Any, dtype: Any, shape: tuple[int | str, ...]) -> np.ndarray:
-    """Return a read-only array of `dtype`, or raise InvalidValueError saying what was found."""
+def _array(
+    owner: str, name: str, value: Any, dtype: Any, shape: tuple[int | str, ...], remedy: str = ""
+) -> np.ndarray:
+    """Return a read-only array of `dtype`, or raise InvalidValueError saying what was found and the remedy."""
     array = np.asarray(value)
     expected = f"{np.dtype(dtype).name}[{' '.join(str(n) for n in shape)}]"
     if array.ndim != len(shape) or any(
         isinstance(want, int) and have != want for have, want in zip(array.shape, shape, strict=False)
     ):
-        raise InvalidValueError(f"{owner}.{name} must be {expected}, but its shape is {list(array.shape)}")
+        raise InvalidValueError(
+            f"{owner}.{name} must be {expected}, but its shape is {list(array.shape)}{remedy}"
+        )
     if array.dtype != dtype:
         if not np.can_cast(array.dtype, dtype, casting="same_kind"):
-            raise InvalidValueError(f"{owner}.{name} must be {expected}, but its dtype is {array.dtype.name}")
+            raise InvalidValueError(
+                f"{owner}.{name} must be {expected}, but its dtype is {array.dtype.name}{remedy}"
+            )
         array = array.astype(dtype)
     if np.issubdtype(np.dtype(dtype), np.floating) and not np.all(np.isfinite(array)):
-        raise InvalidValueError(f"{owner}.{name} holds NaN or infinite values; they must be finite")
+        raise InvalidValueError(
+            f"{owner}.{name} holds NaN or infinite values{remedy or '; they must be finite'}"
+        )
     if array.flags.writeable:
         # A frame is large and its maker hands it over; everything else is copied so that no alias can change it.
         array = array.view() if array.nbytes > 65_536 else array.copy()
@@ -97,14 +108,16 @@ class CameraFrame:
 
     def __post_init__(self) -> None:
         _set(self, "stamp_ns", _check_stamp("CameraFrame", self.stamp_ns))
-        _set(self, "rgb", _array("CameraFrame", "rgb", self.rgb, np.uint8, ("height", "width", 3)))
+        rgb = _array("CameraFrame", "rgb", self.rgb, np.uint8, ("height", "width", 3), _RGB_REMEDY)
+        _set(self, "rgb", rgb)
         if 0 in self.rgb.shape:
             raise InvalidValueError(f"CameraFrame.rgb is empty: shape {list(self.rgb.shape)}")
-        _set(self, "intrinsics", _array("CameraFrame", "intrinsics", self.intrinsics, np.float64, (3, 3)))
+        K = _array("CameraFrame", "intrinsics", self.intrinsics, np.float64, (3, 3), _INTRINSICS_REMEDY)
+        _set(self, "intrinsics", K)
         if self.intrinsics[0, 0] <= 0 or self.intrinsics[1, 1] <= 0:
             raise InvalidValueError(
                 "CameraFrame.intrinsics must have positive focal lengths, but fx, fy are "
-                f"{self.intrinsics[0, 0]:g}, {self.intrinsics[1, 1]:g}"
+                f"{self.intrinsics[0, 0]:g}, {self.intrinsics[1, 1]:g}{_INTRINSICS_REMEDY}"
             )
         if self.depth_m is not None:
             depth = _array("CameraFrame", "depth_m", self.depth_m, np.float32, self.rgb.shape[:2])

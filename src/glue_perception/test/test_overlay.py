@@ -1,13 +1,18 @@
 """Overlays draw on copies, keep the size, and survive whatever positions come."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scenes import BLUE, RED, box, camera_frame, disc, table
 
 from glue_perception import overlay
+from glue_perception.overlay.labels import Label, draw_labels
+from glue_perception.overlay.status import StatusStrip
 from glue_perception.pipeline import PerceptionConfig, build_pipeline
+from glue_perception.preflight import ObjectFinding, Preflight, Refusal, RefusalReason
 from glue_perception.track_statistics import TrackStatistics
-from glue_perception.types import KeyPatches, TrackHealth
+from glue_perception.types import Detection, KeyPatches, TrackHealth
 
 QUERIES = ["red button", "blue block"]
 
@@ -16,14 +21,16 @@ QUERIES = ["red button", "blue block"]
 def started():
     frame = camera_frame(disc(box(table(), 100, 300, 180, 370, BLUE), (330, 250), 12, RED))
     pipeline = build_pipeline(PerceptionConfig(), QUERIES)
-    return frame, pipeline.start(frame), pipeline.key_patches
+    found = pipeline.preflight(frame)
+    pipeline.start(frame, found=found)
+    return frame, found, pipeline.key_patches
 
 
 def test_pictures_are_changed_copies(started) -> None:
-    frame, extraction, patches = started
+    frame, found, patches = started
     before = frame.rgb.copy()
     pictures = [
-        overlay.draw_extraction(frame, extraction, patches),
+        overlay.draw_preflight(frame, found),
         overlay.draw_tracking(frame, patches, QUERIES, ["0.0 s"]),
         overlay.draw_path(frame.rgb, np.array([[10.0, 10.0], [100.0, 200.0], [200.0, 220.0]])),
     ]
@@ -64,11 +71,72 @@ def test_any_size_and_any_position(size) -> None:
         0, cells, xy, np.array([False, False, True]), np.array([2, 1, 0]), np.array([0, 0, 1])
     )
     frame = camera_frame(image)
+    found = Preflight(
+        (ObjectFinding("a", (Detection("a", np.array([-9.0, 5, 1e9, 1e9]), 0.5),)), ObjectFinding("b")),
+        (Refusal(RefusalReason.ABSENT, "nothing like it is in the image", (1,)),),
+    )
+    assert overlay.draw_preflight(frame, found).shape == image.shape
     assert overlay.draw_tracking(frame, patches, ["a", "b"]).shape == image.shape
     path = np.array([[np.nan, 1.0], [1e12, 0.0], [3.0, 3.0]])
     assert overlay.draw_path(image, path).shape == image.shape
     assert overlay.draw_path(image, path[:1]).shape == image.shape
     assert overlay.draw_status(image, []).shape == image.shape
+
+
+def test_a_refused_picture_shows_the_rivals_and_the_reason_without_hiding_them() -> None:
+    """The reason is at the top, unless an object is there."""
+    for y, strip_rows in ((250, slice(0, 40)), (20, slice(440, 480))):
+        frame = camera_frame(disc(disc(table(), (330, y), 14, RED), (130, y), 14, RED))
+        found = build_pipeline(PerceptionConfig(), ["red button"]).preflight(frame)
+        drawn = overlay.draw_preflight(frame, found)
+        assert found.keypoints is None
+        changed = np.abs(drawn.astype(int) - frame.rgb).max(axis=2)
+        assert (changed[strip_rows, :200] > 40).mean() > 0.5, "the strip is dark"
+        for rival in found.objects[0].candidates:
+            x0, y0, x1, y1 = rival.box_xyxy_px.astype(int)
+            assert np.median(changed[y0:y1, x0:x1]) < 20, "nothing but the grid lies on the object"
+            assert changed[y1 : y1 + 6, x0:x1].max() > 60, "its frame"
+
+
+def test_labels_cover_neither_objects_nor_each_other() -> None:
+    rng = np.random.default_rng(3)
+    image = np.zeros((540, 960, 3), np.uint8)
+    for _ in range(20):
+        corners = rng.integers(0, [800, 450], (5, 2))
+        rects = [(int(x), int(y), int(x) + 40, int(y) + 30) for x, y in corners]
+        labels = [Label("red button  0.75", rect, (255, 0, k + 1)) for k, rect in enumerate(rects)]
+        drawn = draw_labels(image, labels, rects)
+        tags = [(drawn[..., 2] == k + 1) & (drawn[..., 0] == 255) for k in range(5)]
+        areas = [int(tag.sum()) for tag in tags]
+        assert min(areas) > 0.7 * max(areas), "every tag is whole; what is missing is its own text"
+        for rect, tag in itertools.product(rects, tags):
+            assert tag[rect[1] : rect[3], rect[0] : rect[2]].sum() < 60, "at most a line to it"
+
+
+def test_insets_stand_where_nothing_is_or_nowhere() -> None:
+    image = np.zeros((480, 640, 3), np.uint8)
+    source = np.full_like(image, 90)
+    objects = np.array([[600.0, 440, 630, 470], [20, 440, 50, 470], [600, 10, 630, 40]])
+    drawn, places = overlay.draw_insets(image, source, objects)
+    assert len(places) == 3
+    for (x0, y0, x1, y1), (a0, b0, a1, b1) in itertools.product(places, objects):
+        assert x1 <= a0 or x0 >= a1 or y1 <= b0 or y0 >= b1
+    for x0, y0, x1, y1 in places:
+        assert (drawn[y0 + 8 : y1 - 8, x0 + 8 : x1 - 8] == 90).all()
+    everywhere = [(0, 0, 640, 480)]
+    drawn, places = overlay.draw_insets(image, source, objects, obstacles=everywhere)
+    assert places == []
+    assert not drawn.any()
+
+
+def test_long_queries_and_many_lines_stay_in_the_picture() -> None:
+    frame = camera_frame(disc(table(), (330, 250), 14, RED))
+    query = "red button that is to the left of everything else on this table"
+    found = build_pipeline(PerceptionConfig(), [query, "thing", "stuff", "gadget"]).preflight(frame)
+    assert len(found.refusals) == 3
+    assert overlay.draw_preflight(frame, found).shape == frame.rgb.shape
+    strip = StatusStrip(frame.rgb, [refusal.message * 3 for refusal in found.refusals])
+    assert strip.rect[3] < 240, "the strip never takes half of the picture"
 
 
 def test_statistics_count_by_query(started) -> None:
