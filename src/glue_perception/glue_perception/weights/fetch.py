@@ -141,8 +141,8 @@ class _Download:
             self.part.unlink()
             raise WeightsError(
                 f"{self._url} is not the file it should be: its sha256 is {seen}, the manifest says "
-                f"{self._file.sha256}. It was removed. A proxy or mirror may have sent another page; if the publisher "
-                "changed the file, report it"
+                f"{self._file.sha256}. It was removed. A proxy or mirror may have sent another page; if the "
+                "publisher changed the file, report it"
             )
         return seen
 
