@@ -14,6 +14,8 @@ from glue_perception.features.base import FeatureEncoder
 from glue_perception.features.lab_position import LabPositionEncoder
 from glue_perception.key_patches import key_patches_from_tracks
 from glue_perception.keypoint_extractor import Extraction, KeypointExtractor
+from glue_perception.object_choice import ObjectChoiceConfig
+from glue_perception.preflight import Preflight
 from glue_perception.segmenters.base import Segmenter
 from glue_perception.segmenters.grabcut import GrabCutSegmenter
 from glue_perception.track_health import TrackHealthConfig, TrackHealthMonitor
@@ -37,6 +39,7 @@ class PerceptionConfig:
         seed: Of K-means.
         position_weight: See `LabPositionEncoder`.
         given_boxes: For detector `given`: query -> left, top, right, bottom in px.
+        choice: Limits of the choice among a detector's candidates.
         color: Limits of detector `color`.
         lucas_kanade: Limits of tracker `lucas_kanade`.
         health: Limits of track health.
@@ -54,6 +57,7 @@ class PerceptionConfig:
     seed: int = 0
     position_weight: float = 2.0
     given_boxes: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
+    choice: ObjectChoiceConfig = field(default_factory=ObjectChoiceConfig)
     color: ColorDetectorConfig = field(default_factory=ColorDetectorConfig)
     lucas_kanade: LucasKanadeConfig = field(default_factory=LucasKanadeConfig)
     health: TrackHealthConfig = field(default_factory=TrackHealthConfig)
@@ -132,6 +136,14 @@ class PerceptionPipeline:
         self.queries = tuple(queries)
         self._extractor, self._tracker, self._health_config = extractor, tracker, health
         self._episode: _Episode | None = None
+
+    def preflight(self, frame: CameraFrame) -> Preflight:
+        """Return what would be found and refused if an episode began with this frame; changes nothing.
+
+        Raises:
+            ConfigError: `num_keypoints` is too small for the number of queries.
+        """
+        return self._extractor.preflight(frame, self.queries)
 
     def start(self, frame: CameraFrame) -> Extraction:
         """Begin an episode; `key_patches` then holds those of this first frame.
@@ -223,6 +235,7 @@ def build_pipeline(config: PerceptionConfig, queries: Sequence[str]) -> Percepti
         FEATURES[config.back_end("features")](config),
         config.num_keypoints,
         config.seed,
+        config.choice,
     )
     tracker = TRACKERS[config.back_end("tracker")](config)
     return PerceptionPipeline(extractor, tracker, config.health, queries)
