@@ -1,4 +1,4 @@
-"""Back-ends with pretrained weights, by name. Nothing heavy is imported, and no weights are looked up, before one is built."""
+"""Back-ends with pretrained weights, by name. Nothing heavy is imported, no weights needed, until one is built."""
 
 from __future__ import annotations
 
@@ -45,11 +45,49 @@ def _dinov2(config: PerceptionConfig) -> FeatureEncoder:
     return dinov2_encoder(WeightsStore().directory(config.dinov2.weights), config.dinov2, _compute(config))
 
 
+def _groundingdino_package(config: PerceptionConfig) -> Detector:
+    import_networks("detector groundingdino_py")
+    from glue_perception.detectors.groundingdino_package import (
+        GroundingDinoPackageDetector,
+        load_network_of_package,
+    )
+
+    store, limits = WeightsStore(), config.grounding_dino
+    path = store.only_file(limits.package_weights)
+    model = load_network_of_package(path, store.directory(limits.weights), _compute(config))
+    return GroundingDinoPackageDetector(model, limits)
+
+
+def _segment_anything_package(config: PerceptionConfig) -> Segmenter:
+    import_networks("segmenter segment_anything")
+    from glue_perception.segmenters.segment_anything_package import SegmentAnythingSegmenter, load_sam
+
+    path = WeightsStore().only_file(config.sam.package_weights)
+    return SegmentAnythingSegmenter(load_sam(path, _compute(config)), config.sam)
+
+
+def _open_clip_package(config: PerceptionConfig) -> FeatureEncoder:
+    import_networks("features open_clip")
+    from glue_perception.features.open_clip_package import open_clip_encoder
+
+    return open_clip_encoder(WeightsStore().directory(config.clip.weights), config.clip, _compute(config))
+
+
 def _compute(config: PerceptionConfig) -> Compute:
     return Compute(config.device, config.precision)
 
 
-DETECTORS: dict[str, Callable[[PerceptionConfig], Detector]] = {"grounding_dino": _grounding_dino}
-SEGMENTERS: dict[str, Callable[[PerceptionConfig], Segmenter]] = {"sam": _sam}
-FEATURES: dict[str, Callable[[PerceptionConfig], FeatureEncoder]] = {"clip": _clip, "dinov2": _dinov2}
+DETECTORS: dict[str, Callable[[PerceptionConfig], Detector]] = {
+    "grounding_dino": _grounding_dino,
+    "groundingdino_py": _groundingdino_package,
+}
+SEGMENTERS: dict[str, Callable[[PerceptionConfig], Segmenter]] = {
+    "sam": _sam,
+    "segment_anything": _segment_anything_package,
+}
+FEATURES: dict[str, Callable[[PerceptionConfig], FeatureEncoder]] = {
+    "clip": _clip,
+    "dinov2": _dinov2,
+    "open_clip": _open_clip_package,
+}
 FULL = {"detector": "grounding_dino", "segmenter": "sam", "features": "clip", "tracker": "lucas_kanade"}

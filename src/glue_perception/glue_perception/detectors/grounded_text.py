@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from glue_perception.detectors.box_nms import suppress_non_maxima
 from glue_perception.detectors.grounding_dino_config import GroundingDinoConfig
 from glue_perception.errors import QueryError
+from glue_perception.preflight import RefusalReason
 from glue_perception.types import Detection
 
 _MIN_SIDE_PX = 1.0
@@ -51,6 +52,16 @@ def word_positions(query: str, tokens: Sequence[str], max_tokens: int) -> Bool[n
             "e.g. 'red button'"
         )
     return np.array([token not in ("[CLS]", "[SEP]", "[PAD]", ".") for token in tokens], bool)
+
+
+def hint_of(reason: RefusalReason, config: GroundingDinoConfig) -> str:
+    """Return what a refusal should say beyond the usual, or ""; see `Detector.hint`."""
+    if reason is RefusalReason.ABSENT:
+        return (
+            f"Grounding DINO sees nothing like it above box_threshold {config.box_threshold:.2f}; check that it is "
+            "in view and lit, or use the plain English name of the thing, e.g. 'red button'"
+        )
+    return ""
 
 
 def candidates(

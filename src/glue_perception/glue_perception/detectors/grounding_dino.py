@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from glue_perception.detectors.grounded_text import candidates, prompt_of, word_positions
+from glue_perception.detectors.base import ScoreLimits
+from glue_perception.detectors.grounded_text import candidates, hint_of, prompt_of, word_positions
 from glue_perception.detectors.grounding_dino_config import GroundingDinoConfig
 from glue_perception.errors import QueryError
 from glue_perception.nets.compute import Compute, Precision
 from glue_perception.nets.loading import load_network, read_folder
+from glue_perception.preflight import RefusalReason
 from glue_perception.types import Detection
 
 
@@ -75,6 +77,15 @@ class GroundingDinoDetector:
             self._ask(rgb.shape[1], rgb.shape[0], query, image, *tokens)
             for query, tokens in zip(queries, prompts, strict=True)
         ]
+
+    @property
+    def score_limits(self) -> ScoreLimits:
+        """See `Detector.score_limits`."""
+        return self._config.score_limits
+
+    def hint(self, reason: RefusalReason, rgb: UInt8[np.ndarray, "height width 3"], query: str) -> str:
+        """Return a cause and a remedy; see `Detector.hint`."""
+        return hint_of(reason, self._config)
 
     def _tokens(self, query: str) -> tuple[Any, np.ndarray]:
         text = self._tokenizer(prompt_of(query), return_tensors="pt", return_token_type_ids=True)

@@ -6,8 +6,8 @@ masked pixels are ever looked at, so the interpolation is evaluated at those alo
 encoded.
 
 Convention: half-pixel centres (`align_corners=False`). The feature of a patch sits in the middle of the patch;
-between middles it is interpolated, and beyond the outermost middles, toward the border of a sub-image, it is constant.
-So neighbouring sub-images do not blend, as in the paper, where maps are upsampled before they are put together.
+between middles it is interpolated, and beyond the outermost middles, toward a sub-image's border, it is constant. So
+neighbouring sub-images do not blend, as in the paper, where maps are upsampled before they are put together.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from glue_perception.errors import ConfigError
 
 @dataclass(frozen=True)
 class VitGridConfig:
-    """The sections `clip` and `dinov2` of the perception configuration.
+    """The section `clip` of the perception configuration, for features `clip` and `open_clip`.
 
     Attributes:
         weights: Entry of the store.
@@ -20,7 +20,7 @@ class VitGridConfig:
             column is. 20,000 vectors of 768 float32 take 61 MB, and K-means samples no more.
     """
 
-    weights: str
+    weights: str = "clip-vit-base-patch16"
     grid: int = 4
     batch_size: int = 4
     max_pixels: int = 20_000
@@ -29,3 +29,10 @@ class VitGridConfig:
         for name, least in (("grid", 1), ("batch_size", 1), ("max_pixels", 100)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} must be at least {least}, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Dinov2GridConfig(VitGridConfig):
+    """The section `dinov2` of the perception configuration; its keys are those of `VitGridConfig`."""
+
+    weights: str = "dinov2-base"

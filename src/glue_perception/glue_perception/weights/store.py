@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from glue_perception.errors import WeightsError
+from glue_perception.errors import ConfigError, WeightsError
 from glue_perception.weights.manifest import WeightsEntry, WeightsFile, WeightsManifest, manifest_of
 
 WEIGHTS_VARIABLE = "GLUE_WEIGHTS_DIR"
@@ -117,6 +117,20 @@ class WeightsStore:
         raise WeightsError(
             f"weights {name} have no file {file_name}; they hold {', '.join(f.name for f in entry.files)}"
         )
+
+    def only_file(self, name: str) -> Path:
+        """Return the one file of an entry that has just one, whole.
+
+        Raises:
+            ConfigError: there is no such entry, or it has several files.
+            WeightsError: the file is missing or damaged.
+        """
+        entry = self.manifest.entry(name)
+        if len(entry.files) != 1:
+            raise ConfigError(
+                f"weights {name} have {len(entry.files)} files; here an entry of a single file is needed"
+            )
+        return self._require(entry, entry.files[0])
 
     def status(
         self, entry: WeightsEntry, *, rehash: bool = False, on_bytes: OnBytes | None = None
