@@ -53,7 +53,9 @@ class Handler(BaseHTTPRequestHandler):
         start = int(wanted[6:-1]) if wanted and not server.ignores_ranges else 0
         self.send_response(206 if start else 200)
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(server.content) - 1}/{len(server.content)}")
+            self.send_header(
+                "Content-Range", f"bytes {start}-{len(server.content) - 1}/{len(server.content)}"
+            )
         body = server.content[start:]
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -110,7 +112,9 @@ def test_goes_on_where_the_connection_broke(tmp_path, server) -> None:
 def test_goes_on_in_the_next_call(tmp_path, server) -> None:
     server.break_after = 1_000_000
     store = make_store(tmp_path, server.url)
-    with pytest.raises(WeightsError, match=r"broke off 4 times.*4,000,000 bytes are kept.*run the same command again"):
+    with pytest.raises(
+        WeightsError, match=r"broke off 4 times.*4,000,000 bytes are kept.*run the same command again"
+    ):
         fetch(store)
     assert not (tmp_path / "net" / "model.bin").exists()
     server.break_after = None
