@@ -15,7 +15,7 @@ from glue_perception.detectors.grounded_text import candidates, hint_of, prompt_
 from glue_perception.detectors.grounding_dino_config import GroundingDinoConfig
 from glue_perception.errors import QueryError
 from glue_perception.nets.compute import Compute, Precision
-from glue_perception.nets.loading import load_network, read_folder
+from glue_perception.nets.loading import import_networks, load_network, read_folder
 from glue_perception.preflight import RefusalReason
 from glue_perception.types import Detection
 
@@ -40,25 +40,25 @@ class GroundingDinoDetector:
     def __init__(
         self, directory: Path, config: GroundingDinoConfig | None = None, compute: Compute | None = None
     ) -> None:
-        from transformers import (
-            AutoTokenizer,
-            GroundingDinoForObjectDetection,
-            GroundingDinoImageProcessorPil,
-        )
-
+        transformers = import_networks("detector grounding_dino")
         self._config = config or GroundingDinoConfig()
         # bfloat16 has 8 bits of fraction: box corners would be off by whole pixels.
         compute = compute or Compute()
         self._model: Any = load_network(
-            GroundingDinoForObjectDetection, directory, Compute(compute.device, Precision.FLOAT32)
+            transformers.GroundingDinoForObjectDetection,
+            directory,
+            Compute(compute.device, Precision.FLOAT32),
         )
         self._tokenizer: Any = read_folder(
-            directory, lambda: AutoTokenizer.from_pretrained(str(directory), local_files_only=True)
+            directory,
+            lambda: transformers.AutoTokenizer.from_pretrained(str(directory), local_files_only=True),
         )
         # The processor on PIL needs no torchvision and gives the same on every machine.
         self._images: Any = read_folder(
             directory,
-            lambda: GroundingDinoImageProcessorPil.from_pretrained(str(directory), local_files_only=True),
+            lambda: transformers.GroundingDinoImageProcessorPil.from_pretrained(
+                str(directory), local_files_only=True
+            ),
         )
 
     def propose(

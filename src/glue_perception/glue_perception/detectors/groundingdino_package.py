@@ -23,7 +23,7 @@ from glue_perception.detectors.grounded_text import candidates, hint_of, prompt_
 from glue_perception.detectors.grounding_dino_config import GroundingDinoConfig
 from glue_perception.errors import MissingDependencyError, QueryError
 from glue_perception.nets.compute import Compute
-from glue_perception.nets.loading import read_folder, torch_device
+from glue_perception.nets.loading import import_networks, read_folder, torch_device
 from glue_perception.nets.tensor_files import fill, read_tensors
 from glue_perception.nets.torchvision_import import import_torchvision
 from glue_perception.preflight import RefusalReason
@@ -75,19 +75,22 @@ def build_network(text_directory: Path, **changes: Any) -> Any:
             ) from error
 
 
-def load_network_of_package(path: Path, text_directory: Path, compute: Compute | None = None) -> Any:
+def load_network_of_package(
+    path: Path, text_directory: Path, compute: Compute | None = None, **changes: Any
+) -> Any:
     """Return the package's network with the weights of its own file.
 
     Args:
         path: groundingdino_swint_ogc.pth.
         text_directory: See `build_network`.
         compute: Where it runs; always in float32.
+        changes: See `build_network`.
 
     Raises:
         MissingDependencyError: see `build_network`.
         WeightsError: a file is missing tensors or cannot be read.
     """
-    model = build_network(text_directory)
+    model = build_network(text_directory, **changes)
     tensors = {name.removeprefix("module."): tensor for name, tensor in read_tensors(path).items()}
     # Positions are counted up by newer versions of transformers instead of being stored.
     fill(model, {name: t for name, t in tensors.items() if not name.endswith("position_ids")}, path)
@@ -160,17 +163,16 @@ class GroundingDinoPackageDetector:
 @contextmanager
 def _text_parts_of(module: Any, directory: Path) -> Iterator[None]:
     """Let the package take tokenizer and text encoder from a folder while it builds its network."""
-    from transformers import AutoTokenizer, BertConfig, BertModel
-
+    transformers = import_networks("detector groundingdino_py")
     shape = read_folder(
         directory, lambda: json.loads((directory / "config.json").read_text(encoding="utf-8"))
     )
     text = {k: v for k, v in (shape.get("text_config") or {}).items() if k != "model_type"}
     replaced = module.get_tokenlizer, module.get_pretrained_language_model
     module.get_tokenlizer = lambda _: read_folder(
-        directory, lambda: AutoTokenizer.from_pretrained(str(directory), local_files_only=True)
+        directory, lambda: transformers.AutoTokenizer.from_pretrained(str(directory), local_files_only=True)
     )
-    module.get_pretrained_language_model = lambda _: BertModel(BertConfig(**text))
+    module.get_pretrained_language_model = lambda _: transformers.BertModel(transformers.BertConfig(**text))
     try:
         yield
     finally:

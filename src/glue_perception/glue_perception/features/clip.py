@@ -11,7 +11,7 @@ from torch import Tensor
 from glue_perception.features.vit_grid import CLIP_MEAN, CLIP_STD, PatchEncoder, VitGridEncoder
 from glue_perception.features.vit_grid_config import VitGridConfig
 from glue_perception.nets.compute import Compute
-from glue_perception.nets.loading import load_network
+from glue_perception.nets.loading import import_networks, load_network
 
 
 def clip_encoder(directory: Path, config: VitGridConfig, compute: Compute | None = None) -> VitGridEncoder:
@@ -28,9 +28,8 @@ def clip_encoder(directory: Path, config: VitGridConfig, compute: Compute | None
     Raises:
         WeightsError: the folder cannot be loaded.
     """
-    from transformers import CLIPVisionModel
-
-    model: Any = load_network(CLIPVisionModel, directory, compute or Compute())
+    transformers = import_networks("features clip")
+    model: Any = load_network(transformers.CLIPVisionModel, directory, compute or Compute())
 
     def encode(image: Float[Tensor, "b 3 size size"]) -> Float[Tensor, "b patches channels"]:
         tokens: Tensor = model(pixel_values=image).last_hidden_state

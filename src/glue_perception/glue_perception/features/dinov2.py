@@ -11,7 +11,7 @@ from torch import Tensor
 from glue_perception.features.vit_grid import IMAGENET_MEAN, IMAGENET_STD, PatchEncoder, VitGridEncoder
 from glue_perception.features.vit_grid_config import VitGridConfig
 from glue_perception.nets.compute import Compute
-from glue_perception.nets.loading import load_network
+from glue_perception.nets.loading import import_networks, load_network
 
 _PATCHES_PER_SIDE = 16
 """224 px of 14 px each. DINOv2 was trained at 518 px too, but its sub-images here are no larger than that."""
@@ -28,9 +28,8 @@ def dinov2_encoder(directory: Path, config: VitGridConfig, compute: Compute | No
     Raises:
         WeightsError: the folder cannot be loaded.
     """
-    from transformers import Dinov2Model
-
-    model: Any = load_network(Dinov2Model, directory, compute or Compute())
+    transformers = import_networks("features dinov2")
+    model: Any = load_network(transformers.Dinov2Model, directory, compute or Compute())
 
     def encode(image: Float[Tensor, "b 3 size size"]) -> Float[Tensor, "b patches channels"]:
         tokens: Tensor = model(pixel_values=image).last_hidden_state

@@ -17,7 +17,7 @@ from glue_perception.errors import MissingDependencyError, WeightsError
 from glue_perception.features.vit_grid import CLIP_MEAN, CLIP_STD, PatchEncoder, VitGridEncoder
 from glue_perception.features.vit_grid_config import VitGridConfig
 from glue_perception.nets.compute import Compute
-from glue_perception.nets.loading import torch_device
+from glue_perception.nets.loading import import_networks, read_folder, torch_device
 from glue_perception.nets.tensor_files import fill, read_tensors
 from glue_perception.nets.torchvision_import import import_torchvision
 
@@ -98,13 +98,11 @@ def _renamed(name: str) -> str:
 
 
 def _vision_config(directory: Path) -> dict[str, Any]:
-    from transformers import CLIPVisionConfig
-
-    from glue_perception.nets.loading import read_folder
-
+    transformers = import_networks("features open_clip")
     # transformers fills in what a config.json leaves out.
     config = read_folder(
-        directory, lambda: CLIPVisionConfig.from_pretrained(str(directory), local_files_only=True)
+        directory,
+        lambda: transformers.CLIPVisionConfig.from_pretrained(str(directory), local_files_only=True),
     )
     values = config.to_dict()
     path = directory / "config.json"
@@ -116,12 +114,17 @@ def _vision_config(directory: Path) -> dict[str, Any]:
     return dict(values)
 
 
-def _build(shape: Mapping[str, Any]) -> Any:
+def _import_open_clip() -> Any:
     try:
         import_torchvision()
         from open_clip import transformer
     except ImportError as error:
         raise MissingDependencyError(f"features open_clip needs {error.name}: {INSTALL_COMMAND}") from error
+    return transformer
+
+
+def _build(shape: Mapping[str, Any]) -> Any:
+    transformer = _import_open_clip()
     quick = shape["hidden_act"] == "quick_gelu"
     return transformer.VisionTransformer(
         image_size=shape["image_size"],

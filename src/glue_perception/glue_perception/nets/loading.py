@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from glue_perception.errors import ConfigError, MissingDependencyError, WeightsError
 from glue_perception.nets.compute import Compute, Device
+from glue_perception.nets.torchvision_import import import_torchvision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,17 +22,24 @@ T = TypeVar("T")
 INSTALL_COMMAND = "pip install 'glue_perception[full]'"
 
 
-def import_networks(what: str) -> None:
-    """Check that torch and transformers are there.
+def import_networks(what: str) -> Any:
+    """Return the package transformers, imported so that a torchvision that does not fit torch does no harm.
+
+    Args:
+        what: Needs it, for messages.
 
     Raises:
         MissingDependencyError: one of them is not; the message says how to install it.
     """
     try:
         import torch  # noqa: F401
-        import transformers  # noqa: F401
+        import transformers
     except ImportError as error:
         raise MissingDependencyError(f"{what} needs {error.name}: {INSTALL_COMMAND}") from error
+    # transformers imports torchvision where it is installed, and then breaks if that is broken.
+    with suppress(ImportError):
+        import_torchvision()
+    return transformers
 
 
 def torch_device(device: Device) -> torch.device:

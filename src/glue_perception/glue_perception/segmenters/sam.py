@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, UInt8
 
 from glue_perception.nets.compute import Compute
-from glue_perception.nets.loading import load_network, read_folder
+from glue_perception.nets.loading import import_networks, load_network, read_folder
 from glue_perception.segmenters.box_masks import best_mask, boxes_of
 from glue_perception.segmenters.sam_config import SamConfig
 from glue_perception.types import Detection
@@ -34,14 +34,14 @@ class SamSegmenter:
     def __init__(
         self, directory: Path, config: SamConfig | None = None, compute: Compute | None = None
     ) -> None:
-        from transformers import SamImageProcessorPil, SamModel, SamProcessor
-
+        transformers = import_networks("segmenter sam")
         self._config = config or SamConfig()
-        self._model: Any = load_network(SamModel, directory, compute or Compute())
+        self._model: Any = load_network(transformers.SamModel, directory, compute or Compute())
         images = read_folder(
-            directory, lambda: SamImageProcessorPil.from_pretrained(str(directory), local_files_only=True)
+            directory,
+            lambda: transformers.SamImageProcessorPil.from_pretrained(str(directory), local_files_only=True),
         )
-        self._processor: Any = SamProcessor(images)
+        self._processor: Any = transformers.SamProcessor(images)
 
     def segment(
         self, rgb: UInt8[np.ndarray, "height width 3"], detections: Sequence[Detection]
