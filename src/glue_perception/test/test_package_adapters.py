@@ -43,7 +43,7 @@ def small_sam():
     twin_class = import_networks("this test").SamModel
     from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
-    torch.manual_seed(0)
+    torch.manual_seed(3)  # with which some of the image is in the masks and some is not
     encoder = ImageEncoderViT(
         img_size=128,
         patch_size=16,
@@ -157,14 +157,7 @@ def package_detector(tmp_path_factory):
             {"model_type": "bert", "text_config": {**text, "intermediate_size": 16, "model_type": "bert"}}
         )
     )
-    small = {
-        "enc_layers": 1,
-        "dec_layers": 2,
-        "hidden_dim": 32,
-        "dim_feedforward": 16,
-        "nheads": 2,
-        "num_queries": 20,
-    }
+    small = {"enc_layers": 1, "dec_layers": 2, "dim_feedforward": 16, "num_queries": 20}
     available(lambda: adapter.build_network(folder, **small))
     torch.manual_seed(0)
     path = folder / "groundingdino.pth"
@@ -177,6 +170,8 @@ def package_detector(tmp_path_factory):
     return adapter.GroundingDinoPackageDetector(model, config)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the package is older than what it imports
 def test_groundingdino_py_proposes(package_detector) -> None:
     small = IMAGE[::4, ::4]
     first, second = package_detector.propose(small, ["red button", "blue block"])
@@ -189,6 +184,8 @@ def test_groundingdino_py_proposes(package_detector) -> None:
     assert [c.score for c in again] == [c.score for c in first]
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the package is older than what it imports
 def test_groundingdino_py_refuses(package_detector) -> None:
     with pytest.raises(QueryError, match="no queries"):
         package_detector.propose(IMAGE, [])
