@@ -199,7 +199,7 @@ class KeypointExtractor:
     def _points_of(
         self, frame: CameraFrame, mask: Bool[np.ndarray, "height width"], count: int
     ) -> Float[np.ndarray, "count 2"]:
-        core = eroded(mask, count)
+        core = thinned(eroded(mask, count), self._features.max_pixels)
         chosen = nearest_to_centres(self._features.encode(frame.rgb, core), count, self._seed)
         xy: np.ndarray = np.argwhere(core)[chosen][:, ::-1].astype(float)
         return xy
@@ -230,6 +230,22 @@ class _Draft:
     def warn(self, warning: PreflightWarning | None) -> None:
         if warning is not None:
             self.warnings.append(warning)
+
+
+def thinned(
+    mask: Bool[np.ndarray, "height width"], max_pixels: int | None
+) -> Bool[np.ndarray, "height width"]:
+    """Return the mask, or where it has more than `max_pixels`, those of its pixels that lie on a square lattice.
+
+    The lattice begins at the image's corner and has the smallest step (2, 3, ... px) that leaves no more. A keypoint
+    then lies on the lattice; half a step is far below a cell of the key-patch grid (18 px of 512).
+    """
+    step, kept = 1, mask
+    while max_pixels is not None and kept.sum() > max_pixels:
+        step += 1
+        kept = np.zeros_like(mask)
+        kept[::step, ::step] = mask[::step, ::step]
+    return kept
 
 
 def eroded(mask: Bool[np.ndarray, "height width"], count: int) -> Bool[np.ndarray, "height width"]:

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from glue_perception import full_profile
 from glue_perception.config import suggest
 from glue_perception.detectors.base import Detector
 from glue_perception.detectors.color import ColorDetector, ColorDetectorConfig
 from glue_perception.detectors.given import GivenBoxDetector
+from glue_perception.detectors.grounding_dino_config import GroundingDinoConfig
 from glue_perception.errors import ConfigError, NotReadyError, QueryError, StaleDataError
 from glue_perception.features.base import FeatureEncoder
 from glue_perception.features.lab_position import LabPositionEncoder
+from glue_perception.features.vit_grid_config import Dinov2GridConfig, VitGridConfig
 from glue_perception.key_patches import key_patches_from_tracks
 from glue_perception.keypoint_extractor import Extraction, KeypointExtractor, extraction_of
+from glue_perception.nets.compute import Device, Precision
 from glue_perception.object_choice import ObjectChoiceConfig
 from glue_perception.preflight import Preflight
 from glue_perception.segmenters.base import Segmenter
 from glue_perception.segmenters.grabcut import GrabCutSegmenter
+from glue_perception.segmenters.sam_config import SamConfig
 from glue_perception.track_health import TrackHealthConfig, TrackHealthMonitor
 from glue_perception.trackers.base import PointTracker
 from glue_perception.trackers.lucas_kanade import LucasKanadeTracker
@@ -39,10 +44,16 @@ class PerceptionConfig:
         seed: Of K-means.
         position_weight: See `LabPositionEncoder`.
         given_boxes: For detector `given`: query -> left, top, right, bottom in px.
+        device: Where networks run.
+        precision: Number format of networks.
         choice: Limits of the choice among a detector's candidates.
         color: Limits of detector `color`.
         lucas_kanade: Limits of tracker `lucas_kanade`.
         health: Limits of track health.
+        grounding_dino: Weights and limits of detectors `grounding_dino` and `groundingdino_py`.
+        sam: Weights and clean-up of segmenters `sam` and `segment_anything`.
+        clip: Weights and grid of features `clip` and `open_clip`.
+        dinov2: Weights and grid of features `dinov2`.
 
     Raises:
         ConfigError: an unknown profile or back-end, or a number out of range.
@@ -57,10 +68,16 @@ class PerceptionConfig:
     seed: int = 0
     position_weight: float = 2.0
     given_boxes: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
+    device: Device = Device.AUTO
+    precision: Precision = Precision.FLOAT32
     choice: ObjectChoiceConfig = field(default_factory=ObjectChoiceConfig)
     color: ColorDetectorConfig = field(default_factory=ColorDetectorConfig)
     lucas_kanade: LucasKanadeConfig = field(default_factory=LucasKanadeConfig)
     health: TrackHealthConfig = field(default_factory=TrackHealthConfig)
+    grounding_dino: GroundingDinoConfig = field(default_factory=GroundingDinoConfig)
+    sam: SamConfig = field(default_factory=SamConfig)
+    clip: VitGridConfig = field(default_factory=VitGridConfig)
+    dinov2: Dinov2GridConfig = field(default_factory=Dinov2GridConfig)
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
@@ -85,12 +102,15 @@ class PerceptionConfig:
 DETECTORS: dict[str, Callable[[PerceptionConfig], Detector]] = {
     "color": lambda config: ColorDetector(config.color),
     "given": lambda config: GivenBoxDetector(config.given_boxes),
+    **full_profile.DETECTORS,
 }
 SEGMENTERS: dict[str, Callable[[PerceptionConfig], Segmenter]] = {
-    "grabcut": lambda config: GrabCutSegmenter()
+    "grabcut": lambda config: GrabCutSegmenter(),
+    **full_profile.SEGMENTERS,
 }
 FEATURES: dict[str, Callable[[PerceptionConfig], FeatureEncoder]] = {
-    "lab_position": lambda config: LabPositionEncoder(config.position_weight)
+    "lab_position": lambda config: LabPositionEncoder(config.position_weight),
+    **full_profile.FEATURES,
 }
 TRACKERS: dict[str, Callable[[PerceptionConfig], PointTracker]] = {
     "lucas_kanade": lambda config: LucasKanadeTracker(config.lucas_kanade)
@@ -108,6 +128,7 @@ PROFILES: dict[str, dict[str, str]] = {
         "features": "lab_position",
         "tracker": "lucas_kanade",
     },
+    "full": full_profile.FULL,
 }
 
 
