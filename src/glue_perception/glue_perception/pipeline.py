@@ -18,6 +18,7 @@ from glue_perception.segmenters.base import Segmenter
 from glue_perception.segmenters.grabcut import GrabCutSegmenter
 from glue_perception.track_health import TrackHealthConfig, TrackHealthMonitor
 from glue_perception.trackers.base import PointTracker
+from glue_perception.trackers.cotracker3_config import CoTracker3Config
 from glue_perception.trackers.lucas_kanade import LucasKanadeTracker
 from glue_perception.trackers.lucas_kanade_config import LucasKanadeConfig
 from glue_perception.types import CameraFrame, KeyPatches, PointTracks
@@ -39,6 +40,7 @@ class PerceptionConfig:
         given_boxes: For detector `given`: query -> left, top, right, bottom in px.
         color: Limits of detector `color`.
         lucas_kanade: Limits of tracker `lucas_kanade`.
+        cotracker3: Weights and limits of tracker `cotracker3` (CC BY-NC 4.0: non-commercial use only).
         health: Limits of track health.
 
     Raises:
@@ -56,6 +58,7 @@ class PerceptionConfig:
     given_boxes: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
     color: ColorDetectorConfig = field(default_factory=ColorDetectorConfig)
     lucas_kanade: LucasKanadeConfig = field(default_factory=LucasKanadeConfig)
+    cotracker3: CoTracker3Config = field(default_factory=CoTracker3Config)
     health: TrackHealthConfig = field(default_factory=TrackHealthConfig)
 
     def __post_init__(self) -> None:
@@ -78,6 +81,13 @@ class PerceptionConfig:
         return chosen if chosen is not None else PROFILES[self.profile][role]
 
 
+def _cotracker3(config: PerceptionConfig) -> PointTracker:
+    # Torch is loaded only where a network is asked for.
+    from glue_perception.trackers.cotracker3 import build_cotracker3
+
+    return build_cotracker3(config.cotracker3)
+
+
 DETECTORS: dict[str, Callable[[PerceptionConfig], Detector]] = {
     "color": lambda config: ColorDetector(config.color),
     "given": lambda config: GivenBoxDetector(config.given_boxes),
@@ -89,7 +99,8 @@ FEATURES: dict[str, Callable[[PerceptionConfig], FeatureEncoder]] = {
     "lab_position": lambda config: LabPositionEncoder(config.position_weight)
 }
 TRACKERS: dict[str, Callable[[PerceptionConfig], PointTracker]] = {
-    "lucas_kanade": lambda config: LucasKanadeTracker(config.lucas_kanade)
+    "lucas_kanade": lambda config: LucasKanadeTracker(config.lucas_kanade),
+    "cotracker3": _cotracker3,
 }
 BACK_ENDS: dict[str, Mapping[str, object]] = {
     "detector": DETECTORS,
