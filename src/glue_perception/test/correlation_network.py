@@ -13,7 +13,7 @@ SEEN = 0.85
 
 
 class CorrelationNetwork(torch.nn.Module):
-    """A `WindowNetwork`. `calls` holds the first pixel of every image of every window: tests write its number there."""
+    """A `WindowNetwork`. `calls`: the first pixel of each image of each window; tests write its number there."""
 
     def __init__(self, window_frames: int = 8, step_frames: int = 4, seed: int = 0) -> None:
         super().__init__()

@@ -74,19 +74,18 @@ def load_model(path: Path) -> torch.nn.Module:
         raise CheckpointError(
             f"{path} does not hold CoTracker3: it has no time_emb; expected is {WEIGHTS_FILE}"
         )
-    build = _import_builder()
-    model: torch.nn.Module = build(None, offline=False, window_len=int(weights["time_emb"].shape[1]))
+    model = _untrained_model(int(weights["time_emb"].shape[1]))
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(
-            f"{path} does not fit CoTracker3's online model; expected is {WEIGHTS_FILE}: {str(error)[:300]}"
+            f"{path} does not fit CoTracker3's online model; expected is {WEIGHTS_FILE}: {' '.join(str(error).split())[:300]}"
         ) from error
     return model
 
 
-def _import_builder() -> Any:
-    # CoTracker seeds torch's global generator when it is imported.
+def _untrained_model(window_frames: int) -> torch.nn.Module:
+    # CoTracker seeds torch's global generator when it is imported, and building draws from it.
     with torch.random.fork_rng(devices=[]):
         try:
             from cotracker.models.build_cotracker import build_cotracker
@@ -95,7 +94,8 @@ def _import_builder() -> Any:
                 f"tracker 'cotracker3' needs CoTracker, licensed {LICENCE}, which cannot be imported ({error}); "
                 f"install it with: {INSTALL_COMMAND}"
             ) from error
-    return build_cotracker
+        model: torch.nn.Module = build_cotracker(None, offline=False, window_len=window_frames)
+    return model
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -139,9 +139,9 @@ class CoTracker3Network:
         MissingDependencyError: the model keeps its online state otherwise than the known revision of CoTracker.
     """
 
-    def __init__(self, model: torch.nn.Module, config: CoTracker3Config) -> None:
+    def __init__(self, model: Any, config: CoTracker3Config) -> None:
         self._device = _torch_device(config.device)
-        self._model: Any = model
+        self._model = model
         self._model.to(self._device).eval().requires_grad_(False)
         self._model.init_video_online_processing()
         unknown = [name for name in _STATE if not hasattr(self._model, name)]
