@@ -291,9 +291,11 @@ def test_what_flow_lost_before_a_failure_stays_hidden_until_replaced() -> None:
     assert track.visible.tolist() == [False, True, False, True, False]
 
 
-def test_a_network_that_always_fails_in_the_background_never_raises() -> None:
-    tracker = WindowedTracker(Failing("raises", set(range(1000))), BACKGROUND)
-    run(tracker, 8)
+def test_a_failure_in_the_background_is_no_exception_of_update(gate) -> None:
+    gate.network = Failing("raises", {0})
+    tracker = WindowedTracker(gate, BACKGROUND)
+    assert run(tracker, 8)[-1].visible.all()
+    gate.pass_one()
     settle(tracker)
     track = tracker.update(frame(8))
     assert not track.visible.any()
@@ -355,6 +357,22 @@ def test_replace_before_the_first_window_and_while_one_is_worked_on(gate) -> Non
     assert gate.network.queries[1].index.tolist() == [1]
     settle(tracker)
     assert np.abs(tracker.update(still[12]).xy_px - expected).max() < 1.0
+
+
+def test_replaced_points_that_flow_cannot_carry_on_stay_hidden() -> None:
+    tracker = WindowedTracker(CorrelationNetwork(), INLINE)
+    run(tracker, 10)
+    tracker.replace(frame(8, at=(80, 50)), np.array([0, 1]), np.array([80, 50]) + OFFSETS[:2])
+    for k in range(10, 30):
+        track = tracker.update(frame(k))
+        assert track.visible.tolist() == [False, False, True, True, True], (
+            "the network still follows the old ones"
+        )
+    tracker.replace(frame(29), np.array([0]), truth(29)[:1])
+    for k in range(30, 50):
+        track = tracker.update(frame(k))
+    assert track.visible.tolist() == [True, False, True, True, True]
+    assert error_px(track, 49)[[0, 2, 3, 4]].max() < 1.0
 
 
 def test_replace_refuses() -> None:

@@ -79,7 +79,8 @@ def load_model(path: Path) -> torch.nn.Module:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(
-            f"{path} does not fit CoTracker3's online model; expected is {WEIGHTS_FILE}: {' '.join(str(error).split())[:300]}"
+            f"{path} does not fit CoTracker3's online model; expected is {WEIGHTS_FILE}: "
+            f"{' '.join(str(error).split())[:300]}"
         ) from error
     return model
 

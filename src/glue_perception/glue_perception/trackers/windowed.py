@@ -21,6 +21,9 @@ LOG = logging.getLogger(__name__)
 _MIN_HISTORY = 32
 """Frames kept at least: one second at 30 Hz; a slower network gets, and flow bridges, thinned frames."""
 
+_CATCH_UP_STEPS = 12
+"""Most steps of flow from a late answer to the present frame; more would cost the update a camera's period."""
+
 
 class WindowedTracker:
     """Follows keypoints with a network on windows; between its answers optical flow carries them on.
@@ -288,7 +291,8 @@ class _Episode:
         self._xy = np.where(hidden[:, None], xy, self._xy)
         self._held = self._held & ~hidden & self._carry.inside(self._xy)
         self._drift_px = np.where(agrees, self._drift_px - window.drift_px, self._drift_px)
-        self._carry_on(anew, self._history.frames, xy, np.zeros(len(xy)))
+        between = self._history.spread(min(len(self._history), _CATCH_UP_STEPS + 1))
+        self._carry_on(anew, between, xy, np.zeros(len(xy)))
 
     def _check_size(self, frame: CameraFrame) -> None:
         if frame.rgb.shape != self._shape:
