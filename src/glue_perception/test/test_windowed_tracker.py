@@ -135,6 +135,7 @@ def test_answers_every_frame_with_the_age_of_the_network() -> None:
         assert track.visible.all()
         assert error_px(track, k).max() < 1.0
         assert track.confidence.min() > 0.5
+    assert (tracks[14].confidence < tracks[11].confidence).all(), "what is carried is less certain"
     assert network.calls[:3] == [list(range(8)), list(range(4, 12)), list(range(8, 16))]
     assert network.begun == 1
 
@@ -288,7 +289,8 @@ def test_what_flow_lost_before_a_failure_stays_hidden_until_replaced() -> None:
     tracker.replace(frame(39, at=(40, 30)), np.array([1, 3]), start.xy_px[[1, 3]])
     for k in range(40, 50):
         track = tracker.update(frame(k, at=(40, 30)))
-    assert track.visible.tolist() == [False, True, False, True, False]
+        assert track.visible.tolist() == [False, True, False, True, False]
+        assert track.confidence[[1, 3]].min() > 0.5
 
 
 def test_a_failure_in_the_background_is_no_exception_of_update(gate) -> None:
@@ -303,13 +305,25 @@ def test_a_failure_in_the_background_is_no_exception_of_update(gate) -> None:
     assert error_px(track, 8).max() < 1.0
 
 
+class Unsure(CorrelationNetwork):
+    """Says nothing useful of a point in the very frame that it begins in."""
+
+    def track(self, images, queries):
+        answer = super().track(images, queries)
+        new = queries.index[queries.frame_index == self.window_frames - 1]
+        answer.xy_px[new], answer.visibility[new] = 0.0, 0.0
+        return answer
+
+
 def test_replace_moves_points_to_another_thing() -> None:
     def image(k):
         shown = frame(k, at=(10 + k // 4, 10)).rgb.copy()
+        if k == 61:
+            return CameraFrame(k * PERIOD_NS, "camera", GROUND.copy(), np.eye(3))
         shown[50 : 50 + SIDE, 80 - k // 4 : 80 - k // 4 + SIDE] = OTHER
         return CameraFrame(k * PERIOD_NS, "camera", shown, np.eye(3))
 
-    network = CorrelationNetwork()
+    network = Unsure()
     tracker = WindowedTracker(network, INLINE)
     tracker.start(image(0), Keypoints(np.array([10, 10]) + OFFSETS, *shown_rest(keypoints())))
     for k in range(1, 30):
@@ -326,6 +340,23 @@ def test_replace_moves_points_to_another_thing() -> None:
     assert [q.index.tolist() for q in asked] == [[0, 4]], "told once, and only of those"
     assert network.begun == 1
     assert before.visible.all()
+    tracker.update(image(60))
+    assert not tracker.update(image(61)).visible.any()
+    for k in range(62, 68):
+        track = tracker.update(image(k))
+    assert track.visible.all(), "the network follows the new ones too"
+    assert np.abs(track.xy_px[[0, 4]] - (np.array([80 - 67 // 4, 50]) + OFFSETS[[0, 4]])).max() < 1.5
+
+
+def test_a_hidden_point_that_is_replaced_is_seen_at_once() -> None:
+    tracker = WindowedTracker(CorrelationNetwork(), INLINE)
+    tracks = run(tracker, 28, image=lambda k: frame(k, hidden=k >= 20, at=corner(0)))
+    assert not tracks[-1].visible.any()
+    tracker.replace(frame(27, hidden=True), np.array([3]), np.array([[100.0, 70]]))
+    for k in range(28, 40):
+        track = tracker.update(frame(k, hidden=True))
+        assert track.visible.tolist() == [False, False, False, True, False]
+        assert track.confidence[3] > 0.5
 
 
 def test_replace_before_the_first_window_and_while_one_is_worked_on(gate) -> None:

@@ -29,10 +29,6 @@ class WindowRunner(Protocol):
         """Return the outcome of the job once, or None if it is not there yet or nothing was submitted."""
         ...
 
-    def drop(self) -> None:
-        """Forget the job that runs, if any; the runner is idle again when it has ended."""
-        ...
-
 
 class InlineRunner:
     """Works a job out within `submit`. Deterministic; the caller waits."""
@@ -54,10 +50,6 @@ class InlineRunner:
         outcome, self._outcome = self._outcome, None
         return outcome
 
-    def drop(self) -> None:
-        """Forget an outcome that was not taken."""
-        self._outcome = None
-
 
 class BackgroundRunner:
     """Works jobs out in one thread of its own, which ends with this object.
@@ -68,27 +60,22 @@ class BackgroundRunner:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="point-tracker")
         self._job: Future[Outcome] | None = None
-        self._wanted = False
 
     @property
     def idle(self) -> bool:
-        """Whether the thread has nothing to do and no wanted outcome waits."""
-        return self._job is None or (self._job.done() and not self._wanted)
+        """Whether no job runs and no outcome waits to be taken."""
+        return self._job is None
 
     def submit(self, job: WindowJob) -> None:
         """Hand a job to the thread."""
-        self._job, self._wanted = self._pool.submit(_outcome_of, job), True
+        self._job = self._pool.submit(_outcome_of, job)
 
     def take(self) -> Outcome | None:
         """Return the outcome once it is there."""
-        if self._job is None or not self._wanted or not self._job.done():
+        if self._job is None or not self._job.done():
             return None
-        job, self._job, self._wanted = self._job, None, False
+        job, self._job = self._job, None
         return job.result()
-
-    def drop(self) -> None:
-        """Let the job that runs end unheard."""
-        self._wanted = False
 
 
 def _outcome_of(job: WindowJob) -> Outcome:

@@ -66,7 +66,6 @@ class WindowedTracker:
             InvalidValueError: a keypoint lies outside the image.
         """
         self._episode = None
-        self._runner.drop()
         _check_inside(keypoints.xy_px, frame)
         self._episode = _Episode(self._network, self._runner, self._config, frame, keypoints)
         return self._episode.tracks()
@@ -254,7 +253,7 @@ class _Episode:
         return WindowQueries(index, np.where(begun, last, 0)[index], xy[index])
 
     def _hear(self) -> None:
-        """Take the network's answer if it has come."""
+        """Take the network's answer if it has come; one that this episode did not ask for is the last one's."""
         outcome = self._runner.take()
         if outcome is None or self._window is None:
             return
