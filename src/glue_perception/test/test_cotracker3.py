@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,12 @@ needs_cotracker = pytest.mark.skipif(not INSTALLED, reason="CoTracker (CC BY-NC 
 WINDOW, HEIGHT, WIDTH = 8, 96, 128
 POINTS = np.array([[20.0, 30], [70, 50.5], [100, 80], [5, 5], [64, 20]])
 SMALL = CoTracker3Config(
-    background=False, input_height_px=64, input_width_px=96, support_grid=3, device=NetworkDevice.CPU
+    background=False,
+    input_height_px=64,
+    input_width_px=96,
+    support_grid=3,
+    iterations=1,
+    device=NetworkDevice.CPU,
 )
 
 
@@ -177,7 +183,8 @@ def test_equals_cotrackers_own_predictor_though_its_state_is_cut(weights) -> Non
     video = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float()[None]
     queries = torch.cat([torch.zeros(5, 1), torch.from_numpy(POINTS).float()], 1)[None]
     predictor(video, is_first_step=True, queries=queries, add_support_grid=True)
-    ours = answers(CoTracker3Network(load_model(weights), SMALL), frames, 3)
+    config = replace(SMALL, iterations=6)  # The predictor's own number.
+    ours = answers(CoTracker3Network(load_model(weights), config), frames, 3)
     for k, answer in enumerate(ours):
         theirs, seen = predictor(video[:, 4 * k : 4 * k + WINDOW], add_support_grid=True)
         assert theirs.shape[1] == WINDOW + 4 * k, "the predictor keeps all frames"
@@ -194,7 +201,7 @@ def test_equals_cotrackers_own_predictor_though_its_state_is_cut(weights) -> Non
 
 @needs_cotracker
 def test_state_does_not_grow(weights) -> None:
-    network = CoTracker3Network(load_model(weights), CoTracker3Config(**{**vars(SMALL), "iterations": 1}))
+    network = CoTracker3Network(load_model(weights), SMALL)
     frames = images(WINDOW)
     network.begin(len(POINTS))
     sizes = []
@@ -213,7 +220,7 @@ def test_places_come_back_exactly_from_another_size(weights, height, width) -> N
     model = load_model(weights)
     with torch.no_grad():
         model.updateformer.flow_head.weight.zero_()
-    network = CoTracker3Network(model, CoTracker3Config(**{**vars(SMALL), "iterations": 1}))
+    network = CoTracker3Network(model, SMALL)
     corners = np.array([[0.0, 0], [width - 1, height - 1], [0.25 * width, 0.75 * height]])
     network.begin(len(corners))
     answer = network.track(images(WINDOW, height, width), first_queries(corners))
@@ -222,18 +229,22 @@ def test_places_come_back_exactly_from_another_size(weights, height, width) -> N
 
 @needs_cotracker
 def test_a_point_that_begins_anew_forgets_how_it_looked(weights) -> None:
-    frames, place = images(WINDOW + 4), np.array([[33.0, 44.0]])
+    frames, place = images(WINDOW + 8), np.array([[33.0, 44.0]])
     network = CoTracker3Network(load_model(weights), SMALL)
     answers(network, frames, 1)
-    network.track(frames[4:], WindowQueries(np.array([2]), np.array([WINDOW - 1]), place))
+    network.track(frames[4:-4], WindowQueries(np.array([2]), np.array([WINDOW - 1]), place))
     fresh = CoTracker3Network(load_model(weights), SMALL)
     fresh.begin(len(POINTS))
     xy = POINTS.copy()
     xy[2] = place
-    fresh.track(frames[4:], WindowQueries(np.arange(5), np.array([0, 0, WINDOW - 1, 0, 0]), xy))
+    fresh.track(frames[4:-4], WindowQueries(np.arange(5), np.array([0, 0, WINDOW - 1, 0, 0]), xy))
     for old, new in zip(network._model.online_track_support, fresh._model.online_track_support, strict=True):
         assert torch.allclose(old[:, :, 2], new[:, :, 2], atol=1e-5)
         assert not torch.allclose(old[:, :, 1], new[:, :, 1], atol=1e-3)
+    before = [features.clone() for features in network._model.online_track_support]
+    network.track(frames[8:], NO_QUERIES)
+    for old, new in zip(before, network._model.online_track_support, strict=True):
+        assert torch.equal(old, new), "it begins once"
 
 
 @needs_cotracker
