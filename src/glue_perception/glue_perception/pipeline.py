@@ -25,6 +25,7 @@ from glue_perception.segmenters.grabcut import GrabCutSegmenter
 from glue_perception.segmenters.sam_config import SamConfig
 from glue_perception.track_health import TrackHealthConfig, TrackHealthMonitor
 from glue_perception.trackers.base import PointTracker
+from glue_perception.trackers.cotracker3_config import CoTracker3Config
 from glue_perception.trackers.lucas_kanade import LucasKanadeTracker
 from glue_perception.trackers.lucas_kanade_config import LucasKanadeConfig
 from glue_perception.types import CameraFrame, KeyPatches, PointTracks
@@ -49,6 +50,7 @@ class PerceptionConfig:
         choice: Limits of the choice among a detector's candidates.
         color: Limits of detector `color`.
         lucas_kanade: Limits of tracker `lucas_kanade`.
+        cotracker3: Weights and limits of tracker `cotracker3` (CC BY-NC 4.0: non-commercial use only).
         health: Limits of track health.
         grounding_dino: Weights and limits of detectors `grounding_dino` and `groundingdino_py`.
         sam: Weights and clean-up of segmenters `sam` and `segment_anything`.
@@ -73,6 +75,7 @@ class PerceptionConfig:
     choice: ObjectChoiceConfig = field(default_factory=ObjectChoiceConfig)
     color: ColorDetectorConfig = field(default_factory=ColorDetectorConfig)
     lucas_kanade: LucasKanadeConfig = field(default_factory=LucasKanadeConfig)
+    cotracker3: CoTracker3Config = field(default_factory=CoTracker3Config)
     health: TrackHealthConfig = field(default_factory=TrackHealthConfig)
     grounding_dino: GroundingDinoConfig = field(default_factory=GroundingDinoConfig)
     sam: SamConfig = field(default_factory=SamConfig)
@@ -99,6 +102,13 @@ class PerceptionConfig:
         return chosen if chosen is not None else PROFILES[self.profile][role]
 
 
+def _cotracker3(config: PerceptionConfig) -> PointTracker:
+    # Torch is loaded only where a network is asked for.
+    from glue_perception.trackers.cotracker3 import build_cotracker3
+
+    return build_cotracker3(config.cotracker3)
+
+
 DETECTORS: dict[str, Callable[[PerceptionConfig], Detector]] = {
     "color": lambda config: ColorDetector(config.color),
     "given": lambda config: GivenBoxDetector(config.given_boxes),
@@ -113,7 +123,8 @@ FEATURES: dict[str, Callable[[PerceptionConfig], FeatureEncoder]] = {
     **full_profile.FEATURES,
 }
 TRACKERS: dict[str, Callable[[PerceptionConfig], PointTracker]] = {
-    "lucas_kanade": lambda config: LucasKanadeTracker(config.lucas_kanade)
+    "lucas_kanade": lambda config: LucasKanadeTracker(config.lucas_kanade),
+    "cotracker3": _cotracker3,
 }
 BACK_ENDS: dict[str, Mapping[str, object]] = {
     "detector": DETECTORS,
