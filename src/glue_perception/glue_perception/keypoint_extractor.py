@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from glue_perception.clustering import nearest_to_centres, share_clusters
 from glue_perception.detectors.base import Detector
@@ -33,6 +33,25 @@ class Extraction:
     detections: tuple[Detection, ...]
     masks: Bool[np.ndarray, "objects height width"]
     keypoints: Keypoints
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectPoints:
+    """One object's points and what they look like.
+
+    Attributes:
+        detection: Of its query.
+        mask: Its pixels.
+        xy_px: The points.
+        features: The encoder's vector at each point.
+        mean_feature: Of all the pixels that the points were chosen from.
+    """
+
+    detection: Detection
+    mask: Bool[np.ndarray, "height width"]
+    xy_px: Float[np.ndarray, "n 2"]
+    features: Float[np.ndarray, "n channels"]
+    mean_feature: Float[np.ndarray, "channels"]
 
 
 class KeypointExtractor:
@@ -78,9 +97,34 @@ class KeypointExtractor:
         )
         return Extraction(tuple(detections), masks, keypoints)
 
+    def extract_object(self, frame: CameraFrame, query: str, count: int) -> ObjectPoints:
+        """Return one object's points, found as `extract` finds them; for finding it again within an episode.
+
+        Raises:
+            QueryError: the query cannot be answered in this frame, or the object is too small for `count` points.
+        """
+        [detection] = self._detector.detect(frame.rgb, [query])
+        [mask] = self._segmenter.segment(frame.rgb, [detection])
+        return self.describe(frame, detection, mask, self._points_of(frame, query, mask, count))
+
+    def describe(
+        self,
+        frame: CameraFrame,
+        detection: Detection,
+        mask: Bool[np.ndarray, "height width"],
+        xy_px: Float[np.ndarray, "n 2"],
+    ) -> ObjectPoints:
+        """Return what points of an object look like that were chosen by `extract` or `extract_object`."""
+        core = eroded(mask, len(xy_px))
+        features = self._features.encode(frame.rgb, core)
+        row_of = np.full(mask.shape, -1)
+        row_of[core] = np.arange(len(features))
+        col, row = xy_px.astype(int).T
+        return ObjectPoints(detection, mask, xy_px, features[row_of[row, col]], features.mean(axis=0))
+
     def _points_of(
         self, frame: CameraFrame, query: str, mask: Bool[np.ndarray, "height width"], count: int
-    ) -> np.ndarray:
+    ) -> Float[np.ndarray, "n 2"]:
         core = eroded(mask, count)
         try:
             chosen = nearest_to_centres(self._features.encode(frame.rgb, core), count, self._seed)
