@@ -1,0 +1,1 @@
+"""Point trackers against points labelled by hand in real video."""
