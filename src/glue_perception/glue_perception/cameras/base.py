@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from glue_perception.cameras.statistics import CameraStatistics
 from glue_perception.types import CameraFrame
 
 
@@ -20,4 +21,14 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """Stop the stream and free the device."""
+        ...
+
+
+@runtime_checkable
+class CountingCamera(Camera, Protocol):
+    """A camera that also says how its stream has been; all that `open_camera` opens are."""
+
+    @property
+    def statistics(self) -> CameraStatistics:
+        """The counts since the camera was opened; any thread may ask, also after `close`."""
         ...

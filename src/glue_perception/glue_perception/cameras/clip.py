@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from glue_perception.cameras.intrinsics import DEFAULT_FIELD_OF_VIEW_DEG, intrinsics_from_field_of_view
+from glue_perception.cameras.statistics import CameraStatistics, RecordingCounter
 from glue_perception.errors import ConfigError, HardwareError
 from glue_perception.timing import NS_PER_S
 from glue_perception.types import CameraFrame
@@ -52,22 +53,22 @@ class ClipCamera:
         self.rate_hz = rate if np.isfinite(rate) and 0.1 <= rate <= 1000.0 else 30.0
         self.num_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         self._start_ns, self._index = start_ns, 0
+        self._grabbed = False
         self._intrinsics = intrinsics_from_field_of_view(
             int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)) or 1,
             int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)) or 1,
             field_of_view_deg,
         )
+        self._counter = RecordingCounter()
         self._skip(start_frame)
 
     def _skip(self, start_frame: int) -> None:
         # Reading instead of seeking: seeking lands on key frames in many files.
-        for _ in range(start_frame):
+        for index in range(start_frame + 1 if start_frame > 0 else 0):
             if not self._capture.grab():
                 self.close()
-                raise ConfigError(
-                    f"{self.path} ends at frame {self._index - 1}; there is no frame {start_frame}"
-                )
-            self._index += 1
+                raise ConfigError(f"{self.path} ends at frame {index - 1}; there is no frame {start_frame}")
+            self._index, self._grabbed = index, True
 
     def read(self, timeout_s: float = 0.0) -> CameraFrame | None:
         """Return the next frame, or None at the end of the clip; `timeout_s` plays no part.
@@ -77,13 +78,15 @@ class ClipCamera:
         """
         if not self._capture.isOpened():
             return None
-        ok, bgr = self._capture.read()
+        ok, bgr = self._capture.retrieve() if self._grabbed else self._capture.read()
+        self._grabbed = False
         if not ok:
             if self._index == 0:
                 raise HardwareError(f"{self.path} holds no frame that can be decoded; is the file cut off?")
             return None
         stamp_ns = self._start_ns + round(self._index * NS_PER_S / self.rate_hz)
         self._index += 1
+        self._counter.count(stamp_ns)
         return CameraFrame(stamp_ns, FRAME_ID, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), self._intrinsics)
 
     def frames(self) -> Iterator[CameraFrame]:
@@ -94,3 +97,8 @@ class ClipCamera:
     def close(self) -> None:
         """Close the file."""
         self._capture.release()
+
+    @property
+    def statistics(self) -> CameraStatistics:
+        """The counts so far; a file says nothing of the frames that its recorder missed."""
+        return self._counter.statistics
