@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -103,9 +104,10 @@ class KeypointExtractor:
         Raises:
             QueryError: the query cannot be answered in this frame, or the object is too small for `count` points.
         """
-        [detection] = self._detector.detect(frame.rgb, [query])
-        [mask] = self._segmenter.segment(frame.rgb, [detection])
-        return self.describe(frame, detection, mask, self._points_of(frame, query, mask, count))
+        alone = copy.copy(self)
+        alone._num_keypoints = count
+        found = alone.extract(frame, [query])
+        return self.describe(frame, found.detections[0], found.masks[0], found.keypoints.xy_px)
 
     def describe(
         self,
@@ -124,7 +126,7 @@ class KeypointExtractor:
 
     def _points_of(
         self, frame: CameraFrame, query: str, mask: Bool[np.ndarray, "height width"], count: int
-    ) -> Float[np.ndarray, "n 2"]:
+    ) -> np.ndarray:
         core = eroded(mask, count)
         try:
             chosen = nearest_to_centres(self._features.encode(frame.rgb, core), count, self._seed)

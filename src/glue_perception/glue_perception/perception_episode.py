@@ -189,7 +189,7 @@ class PerceptionEpisode:
         self._xy_px = xy_px
         self._templates = FirstTemplates(frame, xy_px)
         self._health = TrackHealthMonitor(
-            self._parts.health, self.extraction.keypoints.query_index, frame.width_px, frame.height_px
+            self._parts.health, frame.width_px, frame.height_px, self.extraction.keypoints.query_index
         )
 
     def _at_episode_size(self, frame: CameraFrame) -> CameraFrame:

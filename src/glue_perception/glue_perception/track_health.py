@@ -83,19 +83,30 @@ class TrackHealthMonitor:
 
     Args:
         config: Limits.
-        query_index: Which object each point belongs to.
         width_px: Of the image; points outside it are not good.
         height_px: Of the image.
+        query_index: Which object each point belongs to; without it, points are not compared with their object's
+            common motion.
     """
 
     def __init__(
-        self, config: TrackHealthConfig, query_index: Int[np.ndarray, "n"], width_px: int, height_px: int
+        self,
+        config: TrackHealthConfig,
+        width_px: int,
+        height_px: int,
+        query_index: Int[np.ndarray, "n"] | None = None,
     ) -> None:
         self._config = config
-        self._objects = [np.flatnonzero(query_index == q) for q in np.unique(query_index)]
         self._size = np.array([width_px, height_px], float)
-        n = len(query_index)
+        self._objects: list[Int[np.ndarray, "members"]] = []
         self._last: PointTracks | None = None
+        self._reset(0)
+        if query_index is not None:
+            self._objects = [np.flatnonzero(query_index == q) for q in np.unique(query_index)]
+            self._reset(len(query_index))
+
+    def _reset(self, num_points: int) -> None:
+        n = num_points
         self._health = np.full(n, TrackHealth.OCCLUDED, np.int64)
         self._was_good = np.zeros(n, bool)
         self._good_ns, self._bad_ns, self._tracked_ns = (np.zeros(n, np.int64) for _ in range(3))
@@ -112,6 +123,8 @@ class TrackHealthMonitor:
         Raises:
             InvalidValueError: the number of points is not that of the episode.
         """
+        if self._last is None and not self._objects:
+            self._reset(len(tracks))
         if len(tracks) != len(self._health):
             raise InvalidValueError(
                 f"the tracker answered {len(tracks)} points after {len(self._health)}; start a new episode instead"

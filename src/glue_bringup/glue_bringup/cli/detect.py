@@ -20,6 +20,7 @@ from glue_perception.errors import ConfigError
 from glue_perception.overlay import draw_extraction, draw_tracking
 from glue_perception.picture import make_folder_of, write_picture
 from glue_perception.pipeline import PerceptionConfig, PerceptionPipeline, build_pipeline
+from glue_perception.redetection.config import RedetectionMode
 from glue_perception.timing import NS_PER_S, LatencyRecorder
 from glue_perception.track_statistics import TrackStatistics
 from glue_perception.types import CameraFrame
@@ -74,7 +75,7 @@ def register(subparsers: argparse._SubParsersAction) -> None:  # type: ignore[ty
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     first = _first_frame(args)
-    pipeline = build_pipeline(_config(args), args.query)
+    pipeline = build_pipeline(_config(args), args.query, RedetectionMode.WAIT)
     frames = _frames(args.source, first)
     frame = next(frames, None)
     if frame is None:
