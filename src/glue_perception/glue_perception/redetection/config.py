@@ -53,7 +53,7 @@ class RedetectionConfig:
     max_retry_after_s: float = 8.0
     max_area_factor: float = 3.0
     min_color_similarity: float = 0.5
-    min_feature_similarity: float = 0.7
+    min_feature_similarity: float = 0.8
     min_carried_share: float = 0.5
 
     def __post_init__(self) -> None:
