@@ -118,7 +118,7 @@ class PerceptionEpisode:
         seen = self._at_episode_size(frame)
         tracks = self._track(seen)
         health = self._health.update(tracks) if self._tracker_runs else self._health.health
-        taken = self._redetector.step(seen, tracks.xy_px, health, urgent=not self._tracker_runs)
+        taken = self._redetect(seen, tracks, health)
         if taken is not None and len(taken.index):
             tracks = self._put(seen, tracks, taken)
             health = self._health.health
@@ -146,6 +146,15 @@ class PerceptionEpisode:
             visible=tracks.visible & self._placed,
             first_similarity=similarity,
         )
+
+    def _redetect(
+        self, frame: CameraFrame, tracks: PointTracks, health: Int[np.ndarray, "n"]
+    ) -> TakenIn | None:
+        try:
+            return self._redetector.step(frame, tracks.xy_px, health, urgent=not self._tracker_runs)
+        except Exception as error:  # looking for lost objects must not cost those that are there
+            self._redetector.failed(frame.stamp_ns, error)
+            return None
 
     def _put(self, frame: CameraFrame, tracks: PointTracks, taken: TakenIn) -> PointTracks:
         """Give the tracker the new places of lost points, or all places if it has to be started again."""

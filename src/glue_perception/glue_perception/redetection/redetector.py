@@ -104,6 +104,13 @@ class Redetector:
             self._begin(frame, wanted, xy_px, health)
         return None
 
+    def failed(self, stamp_ns: int, error: Exception) -> None:
+        """Take note of a step that raised: its search is refused."""
+        if self._search is not None:
+            why = f"the search failed: {type(error).__name__}: {error}"
+            self._refuse(self._search.request.wanted, stamp_ns, why)
+        self.cancel()
+
     def cancel(self) -> None:
         """Forget the search under way, if any."""
         if self._search is not None:
@@ -171,10 +178,11 @@ class Redetector:
         index, places = [np.zeros(0, np.int64)], [np.zeros((0, 2))]
         for query, (xy_px, ok) in arrived.items():
             members = self._members[query]
+            # Some may have come back by themselves while they were looked for.
             lost = ok & (health[members] == TrackHealth.LOST)
             index.append(members[lost])
             places.append(xy_px[lost])
-            self.counts.merged += 1
+            self.counts.merged += bool(lost.any())
             self._refusals[query] = 0
         return TakenIn(search.stamp_ns, np.concatenate(index), np.concatenate(places))
 
