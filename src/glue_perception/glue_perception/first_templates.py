@@ -20,7 +20,6 @@ class FirstTemplates:
     def __init__(self, frame: CameraFrame, xy_px: Float[np.ndarray, "n 2"]) -> None:
         self._sampler = PatchSampler(max(1.0, min(frame.rgb.shape[:2]) / 480.0))
         self._templates = self._sampler.sample(frame.rgb, xy_px)
-        self._num_points = len(xy_px)
 
     def similarity(self, frame: CameraFrame, xy_px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n"]:
         """Return 0..1 per point; see `PatchSampler.similarity`."""
@@ -30,6 +29,4 @@ class FirstTemplates:
         self, frame: CameraFrame, index: Int[np.ndarray, "k"], xy_px: Float[np.ndarray, "k 2"]
     ) -> None:
         """Remember points anew that were chosen again, at `xy_px` in `frame`."""
-        places, weight = np.zeros((self._num_points, 2)), np.zeros(self._num_points)
-        places[index], weight[index] = xy_px, 1.0
-        self._templates = self._templates.blended(self._sampler.sample(frame.rgb, places), weight)
+        self._templates = self._templates.replaced(index, self._sampler.sample(frame.rgb, xy_px))
