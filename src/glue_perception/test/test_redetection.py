@@ -279,6 +279,47 @@ def test_only_lost_points_are_replaced() -> None:
     assert answers[-1].visible.all()
 
 
+class StartOnly:
+    """A tracker without `replace`."""
+
+    def __init__(self) -> None:
+        self._tracker = LucasKanadeTracker()
+
+    def start(self, frame: CameraFrame, keypoints: Keypoints) -> PointTracks:
+        return self._tracker.start(frame, keypoints)
+
+    def update(self, frame: CameraFrame) -> PointTracks:
+        return self._tracker.update(frame)
+
+
+def test_a_tracker_that_cannot_replace_points_is_started_again() -> None:
+    """One of two objects is found again while the other is covered: what covers it is not taken for it."""
+    other = (60.0, 60.0)
+    white = (235, 235, 235)
+
+    def frame(k: int) -> CameraFrame:
+        image = block(block(TABLE, SCENE.path(k)), other, BLUE)
+        image = block(image, other, white, SIZE + 24) if 30 <= k < 70 else image
+        return CameraFrame(k * FRAME_NS, "c", noisy(image, k), FRAMES[0].intrinsics)
+
+    config = PerceptionConfig(num_keypoints=16)
+    health = TrackHealthConfig(lose_after_s=0.5)
+    queries = [QUERY, "blue block"]
+    pipeline = PerceptionPipeline(
+        build_extractor(config), StartOnly(), health, queries, mode=RedetectionMode.WAIT
+    )
+    with pipeline:
+        answers = follow(pipeline, [frame(k) for k in range(70)])
+        assert pipeline.redetection_counts.merged == 1
+    red, blue = (answers[0].query_index == q for q in (0, 1))
+    assert answers[-1].visible[red].mean() >= 0.75
+    assert not any(a.visible[blue].any() for a in answers[31:])
+    assert all(
+        (np.abs(a.xy_px - SCENE.path(k)).max(axis=1) < SIZE / 2 + 2)[red & a.visible].all()
+        for k, a in enumerate(answers)
+    )
+
+
 @pytest.mark.parametrize("other", [(60.0, 60.0), (250.0, 60.0)])
 def test_one_of_two_objects_is_found_again_and_the_other_stays(other) -> None:
     scene = Scene(SCENE.path, others=[(other, BLUE)])
