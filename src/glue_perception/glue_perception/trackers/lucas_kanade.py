@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
 import cv2
@@ -10,62 +9,49 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from glue_perception.errors import InvalidValueError, NotReadyError
+from glue_perception.trackers.camera_motion import CameraMotion
+from glue_perception.trackers.hidden_points import HiddenPoints
 from glue_perception.trackers.lucas_kanade_config import LucasKanadeConfig
-from glue_perception.trackers.object_motion import NO_MOTION, ObjectMotion, fit_motion
+from glue_perception.trackers.object_motion import ObjectMotion, fit_motion
 from glue_perception.trackers.optical_flow import PyramidalFlow, window_texture
-from glue_perception.trackers.patch_template import PatchSampler, PatchTemplates
+from glue_perception.trackers.patch_template import PatchSampler, PatchTemplates, uneven_light
+from glue_perception.trackers.resting_place import RestingPlaces, RestView
 from glue_perception.types import CameraFrame, Keypoints, PointTracks
 
+Points = Float[np.ndarray, "n 2"]
+Flags = Bool[np.ndarray, "n"]
+Rgb = UInt8[np.ndarray, "height width 3"]
+Gray = UInt8[np.ndarray, "height width"]
 
-@dataclass(frozen=True, eq=False)
-class _Past:
-    """One earlier frame's answer, kept so that a point can be put back where it was before it was swept along."""
-
-    xy_px: Float[np.ndarray, "n 2"]
-    similarity: Float[np.ndarray, "n"]
-    shift_px: Float[np.ndarray, "n 2"]
-
-
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """What is seen at some places: how like the first and how like any template it is, and the patches."""
-
-    xy_px: Float[np.ndarray, "n 2"]
-    first_similarity: Float[np.ndarray, "n"]
-    similarity: Float[np.ndarray, "n"]
-    patch: PatchTemplates
-
-    def replaced(self, other: _Found, where: Bool[np.ndarray, "n"]) -> _Found:
-        return _Found(
-            np.where(where[:, None], other.xy_px, self.xy_px),
-            np.where(where, other.first_similarity, self.first_similarity),
-            np.where(where, other.similarity, self.similarity),
-            self.patch.blended(other.patch, where.astype(float)),
-        )
-
-
-_PAST_FRAMES = 4
-_LAYOUT_MARGIN = 0.05
-_ANCHOR_SIMILARITY = 0.85
+_REST_BONUS = 0.1
+_REST_RESET = 0.15
+_DEPARTED_PX = 1.5
+_REST_PULL = 0.03
+_REST_NEAR_PX = 3.0
+_AWAY_PX = 5.0
+_STILL_PX = 0.35
+_STILL_FRAMES = 15
+_RIVAL_MARGIN = 0.05
+_ALIGN_MARGIN = 0.02
+_LEAST_FIRST = 0.25
+_SETTLE_FIRST = 0.5
 _ADAPT_ABOVE = 0.8
-_RIVAL_MARGIN = 0.02
+_JUMP_PX = 2.0
 _MIN_WITNESSES = 3
+_MIN_FOR_TURN = 4
 _UNEXPLAINED_PX = 1e3
-_MIN_TEXTURE = 2.0
-"""Grey levels per px across the weakest direction. Printed cloth has 4 and more, a painted face 1: flow on it
-follows noise, or whatever textured thing comes near."""
 
 
 class LucasKanadeTracker:
-    """Follows keypoints; a hidden point stays where its object goes and comes back when it is seen again.
+    """Follows keypoints; a hidden point stays where its object is and comes back when it is seen again.
 
-    Each frame: (1) flow from the last frame, checked by tracking back; (2) the common motion of each object's
-    points; who disagrees takes the common motion; (3) alignment with the FIRST frame around that place, so that
-    nothing drifts and hidden points are found again; (4) the patch there must look like the first one, or like a
-    slowly adapting second one, or the point is hidden. An arm that passes over a point fails (4), and the point
-    goes back to where it was before the arm took it along.
+    For every point two hypotheses are kept. It rests: it is where it last lay still, moved along with the camera's
+    own drift, and both its patch and its surroundings look as they did. It moves: flow takes it along, checked by
+    tracking back, by the common motion of its object's points and by alignment with the first frame. Resting wins
+    unless moving explains the image better, so that nothing slides along an edge or rides on an arm that passes;
+    where neither looks like the point, it is hidden.
 
-    One thread. Deterministic bit for bit. `start` resets everything.
+    One thread. Deterministic bit for bit. `start` resets everything. OpenCV's code is under the Apache-2.0 licence.
     """
 
     def __init__(self, config: LucasKanadeConfig | None = None) -> None:
@@ -79,12 +65,7 @@ class LucasKanadeTracker:
             InvalidValueError: a keypoint lies outside the image.
         """
         self._state = None
-        inside = _inside(keypoints.xy_px, frame)
-        if not inside.all():
-            raise InvalidValueError(
-                f"keypoint at {keypoints.xy_px[~inside][0].tolist()} lies outside the image of "
-                f"{frame.width_px} x {frame.height_px} px"
-            )
+        _check_inside(keypoints.xy_px, frame)
         self._state = _State(self._config, frame, keypoints)
         n = len(keypoints)
         return PointTracks(frame.stamp_ns, keypoints.xy_px, np.ones(n, bool), np.ones(n))
@@ -96,9 +77,56 @@ class LucasKanadeTracker:
             NotReadyError: `start` was not called.
             InvalidValueError: the resolution is not that of `start`'s frame.
         """
+        return self._running(frame).advance(frame)
+
+    def replace(
+        self, frame: CameraFrame, index: Int[np.ndarray, "k"], xy_px: Float[np.ndarray, "k 2"]
+    ) -> None:
+        """Take the points `index` for those at `xy_px` in `frame` from now on, e.g. after they were detected again.
+
+        Args:
+            frame: May be some frames older than the last one; flow carries the points to that.
+            index: Which points.
+            xy_px: Where they are in `frame`.
+
+        Raises:
+            NotReadyError: `start` was not called.
+            InvalidValueError: a place outside the image, or another resolution.
+        """
+        state = self._running(frame)
+        _check_inside(xy_px, frame)
+        state.replace(frame, np.asarray(index), np.asarray(xy_px, float))
+
+    def _running(self, frame: CameraFrame) -> _State:
         if self._state is None:
             raise NotReadyError("the tracker has no keypoints yet; call start with the episode's first frame")
-        return self._state.advance(frame)
+        height, width = self._state.shape
+        if frame.rgb.shape[:2] != (height, width):
+            raise InvalidValueError(
+                f"the frame is {frame.width_px} x {frame.height_px} px, but the episode began with "
+                f"{width} x {height} px; start again after a change of resolution"
+            )
+        return self._state
+
+
+@dataclass(frozen=True, eq=False)
+class _Moved:
+    """The hypothesis that points move: where to, how that looks, and whether flow followed them there."""
+
+    xy: Points
+    first_similarity: Float[np.ndarray, "n"]
+    similarity: Float[np.ndarray, "n"]
+    patch: PatchTemplates
+    followed: Flags
+    round_trip_px: Float[np.ndarray, "n"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Reference:
+    """The frame in which some points were first seen; they are aligned with it."""
+
+    gray: Gray
+    members: Int[np.ndarray, "k"]
 
 
 class _State:
@@ -106,218 +134,298 @@ class _State:
 
     def __init__(self, config: LucasKanadeConfig, frame: CameraFrame, keypoints: Keypoints) -> None:
         self._config = config
-        self._shape = frame.rgb.shape
-        self._scale = min(frame.rgb.shape[:2]) / 480.0
-        side = max(5, round(config.window_px * self._scale) | 1)
-        self._window_px = side
-        self._flow = PyramidalFlow(frame.width_px, frame.height_px, side)
-        self._sampler = PatchSampler(max(1.0, self._scale))
-        self._first_gray = self._last_gray = _gray(frame)
-        self._first_xy = keypoints.xy_px.copy()
-        self._xy = keypoints.xy_px.copy()
-        self._anchor_xy = keypoints.xy_px.copy()
-        self._visible = np.ones(len(keypoints), bool)
-        self._textured = self._find_textured(keypoints)
+        self.shape = frame.rgb.shape[:2]
+        self._scale = min(self.shape) / 480.0
+        self._flow = self._make_flow(config.window_px)
+        self._narrow_flow = self._make_flow(config.narrow_window_px)
+        spacing_px = max(1.0, self._scale)
+        self._sampler = PatchSampler(spacing_px)
+        gray = _gray(frame)
+        n, xy = len(keypoints), keypoints.xy_px
+        self._camera = CameraMotion(gray)
+        self._rest = RestingPlaces(frame.rgb, xy, spacing_px)
+        self._hidden = HiddenPoints(xy, self._scale)
+        self._references = [_Reference(gray, np.arange(n))]
+        self._last_gray = gray
         self._objects = [np.flatnonzero(keypoints.query_index == q) for q in np.unique(keypoints.query_index)]
-        self._first_patch = self._adapted_patch = self._sampler.sample(frame.rgb, self._xy)
-        self._past: deque[_Past] = deque(maxlen=_PAST_FRAMES)
-        self._remember(np.ones(len(keypoints)), np.zeros_like(self._xy))
-
-    def _find_textured(self, keypoints: Keypoints) -> Bool[np.ndarray, "n"]:
-        """Return which points flow can be measured at; on objects that have fewer than three, all of them."""
-        textured = window_texture(self._first_gray, keypoints.xy_px, self._window_px) >= _MIN_TEXTURE
-        for query in np.unique(keypoints.query_index):
-            members = keypoints.query_index == query
-            if np.count_nonzero(textured & members) < _MIN_WITNESSES:
-                textured |= members
-        return textured
+        self._first_xy, self._xy, self._moving_xy = xy.copy(), xy.copy(), xy.copy()
+        self._first_patch = self._adapted_patch = self._sampler.sample(frame.rgb, xy)
+        self._visible, self._followable = np.ones(n, bool), np.ones(n, bool)
+        self._still_frames = np.zeros(n, int)
+        self._texture = self._texture_at(gray, xy)
 
     def advance(self, frame: CameraFrame) -> PointTracks:
-        if frame.rgb.shape != self._shape:
-            raise InvalidValueError(
-                f"the frame is {frame.width_px} x {frame.height_px} px, but the episode began with "
-                f"{self._shape[1]} x {self._shape[0]} px; start again after a change of resolution"
-            )
         gray = _gray(frame)
-        flow_xy, round_trip_px = self._follow(gray)
-        seen = self._visible & (round_trip_px <= self._config.max_round_trip_px * self._scale)
-        common_xy = self._at_rest_unless_better(frame, self._common_motion(flow_xy, seen))
-        agrees = seen & self._textured & self._plausible(flow_xy, common_xy)
-        place = np.where(agrees[:, None], flow_xy, common_xy)
-        found = self._return_to_anchor(frame, gray, self._align(frame, gray, place))
-        place, similarity, patch = found.xy_px, found.similarity, found.patch
-        trusted = agrees | (self._visible & ~self._textured)
-        least = np.where(trusted, self._config.hide_similarity, self._config.show_similarity)
-        visible = _inside(place, frame) & (similarity >= least)
-        shift = common_xy - self._xy
-        self._xy = np.where(visible[:, None], place, self._hidden_place(common_xy, visible, shift))
-        self._visible = visible
-        self._adapt(patch, np.where(visible & trusted, similarity, 0.0))
-        self._set_anchors(found.first_similarity)
-        self._remember(np.where(visible, similarity, 0.0), shift)
+        self._camera.update(gray)
+        rest = self._rest.look(frame.rgb, self._camera, self._first_patch)
+        moved = self._move(frame.rgb, gray)
+        moves = self._moves(frame, moved, rest)
+        rests = rest.holds(self._visible)
+        bonus = np.where(self._departed(moved, rest, moves), -_REST_BONUS, _REST_BONUS)
+        rests &= ~moves | (rest.similarity + bonus >= moved.similarity)
+        visible = rests | moves
+        xy = np.where(rests[:, None], rest.xy_px, moved.xy)
+        step = self._object_steps(xy, visible & self._visible & moved.followed)
+        kept = self._hidden.keep(self._xy, rest.xy_px, step, newly=self._visible & ~visible)
+        xy = np.where(visible[:, None], xy, kept)
+        self._learn(frame.rgb, rest, moved, rests, visible)
+        self._go_on(frame.rgb, rest, moved, rests, visible, xy)
         self._last_gray = gray
-        trust = np.where(agrees, np.exp(-round_trip_px / (2.0 * self._scale)), 1.0)
+        similarity = np.where(rests, rest.similarity, moved.similarity)
+        trust = np.where(rests, 1.0, np.exp(-np.minimum(moved.round_trip_px, 10.0) / (2.0 * self._scale)))
         return PointTracks(frame.stamp_ns, self._xy, visible, np.clip(similarity * trust, 0.0, 1.0))
 
-    def _follow(
-        self, gray: UInt8[np.ndarray, "height width"]
-    ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n"]]:
-        """Return flow from the last frame and how far from its start each point ends when tracked back."""
-        levels = self._config.levels
-        forward, residual = self._flow.track(self._last_gray, gray, self._xy, self._xy, levels)
-        back, residual_back = self._flow.track(gray, self._last_gray, forward, forward, levels)
-        error = np.linalg.norm(back - self._xy, axis=1)
-        explained = (residual <= self._config.max_residual) & np.isfinite(residual_back)
-        return forward, np.where(explained, error, _UNEXPLAINED_PX)
+    def replace(
+        self, frame: CameraFrame, index: Int[np.ndarray, "k"], xy_px: Float[np.ndarray, "k 2"]
+    ) -> None:
+        gray = _gray(frame)
+        place, _ = self._flow.track(gray, self._last_gray, xy_px, xy_px, self._config.levels)
+        back, _ = self._flow.track(self._last_gray, gray, place, place, self._config.levels)
+        carried = np.linalg.norm(back - xy_px, axis=1) <= self._config.max_round_trip_px * self._scale
+        carried &= self._inside(place)
+        place = np.where(carried[:, None], place, xy_px)
+        others = [_Reference(r.gray, np.setdiff1d(r.members, index)) for r in self._references]
+        self._references = [r for r in others if len(r.members)] + [_Reference(gray, index)]
+        patch = self._sampler.sample(frame.rgb, xy_px)
+        self._first_patch = self._first_patch.replaced(index, patch)
+        self._adapted_patch = self._adapted_patch.replaced(index, patch)
+        self._rest.settle(index, frame.rgb, xy_px, self._camera.to_first(place))
+        self._hidden.put(index, place)
+        self._xy = self._xy.copy()
+        self._first_xy[index], self._xy[index], self._moving_xy[index] = xy_px, place, place
+        self._visible[index], self._followable[index] = carried, carried
+        self._still_frames[index] = 0
+        self._texture[index] = self._texture_at(gray, xy_px)
 
-    def _common_motion(
-        self, flow_xy: Float[np.ndarray, "n 2"], seen: Bool[np.ndarray, "n"]
-    ) -> Float[np.ndarray, "n 2"]:
+    def _move(self, rgb: Rgb, gray: Gray) -> _Moved:
+        """Return the places to which flow, the object's motion or a rival of them takes the points."""
+        flow_xy, round_trip_px, explained = self._follow(self._flow, gray)
+        seen = self._followable & explained & (round_trip_px <= self._config.max_round_trip_px * self._scale)
+        common_xy = self._common_motion(flow_xy, seen)
+        followed = seen & self._plausible(flow_xy, common_xy)
+        place = np.where(followed[:, None], flow_xy, common_xy)
+        place, followed = self._best_rival(rgb, gray, place, followed, flow_xy, seen)
+        place, first, patch = self._align(rgb, gray, place, followed)
+        similarity = np.maximum(first, self._sampler.similarity(patch, self._adapted_patch))
+        similarity = np.maximum(similarity, self._sampler.similarity(patch, self._rest.patch))
+        return _Moved(place, first, similarity, patch, followed, round_trip_px)
+
+    def _follow(self, flow: PyramidalFlow, gray: Gray) -> tuple[Points, Float[np.ndarray, "n"], Flags]:
+        """Return flow from the last frame, its error there and back, and if both ends look alike."""
+        levels = self._config.levels
+        forward, residual = flow.track(self._last_gray, gray, self._moving_xy, self._moving_xy, levels)
+        back, residual_back = flow.track(gray, self._last_gray, forward, forward, levels)
+        explained = (residual <= self._config.max_residual) & np.isfinite(residual_back)
+        error = np.linalg.norm(back - self._moving_xy, axis=1)
+        return forward, np.where(np.isfinite(residual_back), error, _UNEXPLAINED_PX), explained
+
+    def _common_motion(self, flow_xy: Points, seen: Flags) -> Points:
         """Return every point moved with its object; objects that are not seen stand still."""
-        moved = self._xy.copy()
+        moved = self._moving_xy.copy()
         for members in self._objects:
-            witnesses = members[seen[members] & self._textured[members]]
-            moved[members] = self._motion_of(witnesses, len(members), flow_xy).apply(self._xy[members])
+            witnesses = members[seen[members]]
+            if not len(witnesses):
+                continue
+            before, after = self._moving_xy[witnesses], flow_xy[witnesses]
+            # A rotation seen on one end of the object swings the hidden other end about.
+            if len(witnesses) >= _MIN_FOR_TURN and 2 * len(witnesses) >= len(members):
+                motion = fit_motion(before, after, self._config.max_deviation_px * self._scale)
+            else:
+                motion = ObjectMotion(np.eye(2), np.median(after - before, axis=0))
+            moved[members] = motion.apply(self._moving_xy[members])
         return moved
 
-    def _motion_of(
-        self, witnesses: Int[np.ndarray, "k"], num_points: int, flow_xy: Float[np.ndarray, "n 2"]
-    ) -> ObjectMotion:
-        # Fewer than three witnesses, or a fifth of the object, may all be on the arm that covers the rest.
-        if len(witnesses) < min(num_points, max(_MIN_WITNESSES, num_points // 5)):
-            return NO_MOTION
-        before, after = self._xy[witnesses], flow_xy[witnesses]
-        if 2 * len(witnesses) < num_points:
-            # A rotation seen on one end of the object swings the hidden other end about.
-            return ObjectMotion(np.eye(2), np.median(after - before, axis=0))
-        return fit_motion(before, after, self._config.max_deviation_px * self._scale)
-
-    def _plausible(
-        self, flow_xy: Float[np.ndarray, "n 2"], common_xy: Float[np.ndarray, "n 2"]
-    ) -> Bool[np.ndarray, "n"]:
-        allowed = self._config.max_deviation_px * self._scale + 0.5 * np.linalg.norm(
-            common_xy - self._xy, axis=1
-        )
+    def _plausible(self, flow_xy: Points, common_xy: Points) -> Flags:
+        allowed = self._config.max_deviation_px * self._scale
+        allowed = allowed + 0.5 * np.linalg.norm(common_xy - self._moving_xy, axis=1)
         near: np.ndarray = np.linalg.norm(flow_xy - common_xy, axis=1) <= allowed
+        for members in self._objects:
+            if len(members) < _MIN_WITNESSES:
+                near[members] = True  # two points cannot outvote each other
         return near
 
-    def _at_rest_unless_better(
-        self, frame: CameraFrame, common_xy: Float[np.ndarray, "n 2"]
-    ) -> Float[np.ndarray, "n 2"]:
-        """Return the common motion only for objects that look more like themselves there than where they were.
-
-        An arm that slides over a small object takes the flow of most of its points along. The points it has not
-        reached yet still match where they were, and those are the better half.
-        """
-        now = self._look(frame, common_xy).similarity
-        then = self._look(frame, self._xy).similarity
-        result = common_xy.copy()
+    def _best_rival(
+        self, rgb: Rgb, gray: Gray, place: Points, followed: Flags, flow_xy: Points, seen: Flags
+    ) -> tuple[Points, Flags]:
+        """Return places at which points look clearly better, by a narrow window or by their neighbours' motion."""
+        narrow_xy, round_trip_px, _ = self._follow(self._narrow_flow, gray)
+        narrow_ok = self._followable & (round_trip_px <= self._config.max_round_trip_px * self._scale)
+        others_xy = place.copy()
         for members in self._objects:
-            better_half = (len(members) + 1) // 2
-            if np.sort(then[members])[-better_half:].sum() >= np.sort(now[members])[-better_half:].sum():
-                result[members] = self._xy[members]
-        return result
+            witnesses = members[seen[members]]
+            for index in members:
+                others = witnesses[witnesses != index]
+                if len(others):
+                    step = np.median(flow_xy[others] - self._moving_xy[others], axis=0)
+                    others_xy[index] = self._moving_xy[index] + step
+        best = self._similarity(rgb, place)
+        for rival, ok in ((narrow_xy, narrow_ok), (others_xy, self._followable)):
+            similarity = self._similarity(rgb, rival)
+            better = ok & (similarity > best + _RIVAL_MARGIN)
+            place = np.where(better[:, None], rival, place)
+            best = np.where(better, similarity, best)
+            followed = followed | better
+        return place, followed
 
-    def _return_to_anchor(
-        self, frame: CameraFrame, gray: UInt8[np.ndarray, "height width"], here: _Found
-    ) -> _Found:
-        """Return `here`, but with points put back where they look as good and are more likely to be.
-
-        A hidden point is looked for where its object last stood in full view. A visible one that has left its
-        object's layout (a finger dragged it over a cap of one colour) goes back to its place in the layout.
-        """
-        layout_xy = self._layout(here.xy_px)
-        astray = self._astray(here.xy_px, layout_xy)
-        if not astray.any():
-            return here
-        there = self._align(frame, gray, layout_xy)
-        margin = np.where(self._visible, -_LAYOUT_MARGIN, 0.0)
-        good = there.similarity >= self._config.show_similarity
-        return here.replaced(there, astray & good & (there.similarity > here.similarity + margin))
-
-    def _layout(self, xy_px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-        """Return each point's place at rest; for visible ones moved as far as most visible points have."""
-        layout_xy = self._anchor_xy.copy()
-        for members in self._objects:
-            seen = members[self._visible[members]]
-            if len(seen) >= _MIN_WITNESSES:
-                layout_xy[seen] += np.median(xy_px[seen] - self._anchor_xy[seen], axis=0)
-        return layout_xy
+    def _similarity(self, rgb: Rgb, xy: Points) -> Float[np.ndarray, "n"]:
+        patch = self._sampler.sample(rgb, xy)
+        first = self._sampler.similarity(patch, self._first_patch)
+        best: np.ndarray = np.maximum(first, self._sampler.similarity(patch, self._adapted_patch))
+        return best
 
     def _align(
-        self, frame: CameraFrame, gray: UInt8[np.ndarray, "height width"], place: Float[np.ndarray, "n 2"]
-    ) -> _Found:
-        """Return the place that looks most like the first frame near `place`, its similarity and its patch."""
-        aligned, residual = self._flow.track(
-            self._first_gray, gray, self._first_xy, place, min(1, self._config.levels)
-        )
-        reach = np.where(self._visible, self._config.max_deviation_px, self._config.search_px) * self._scale
-        ok = np.isfinite(residual) & self._textured & (np.linalg.norm(aligned - place, axis=1) <= reach)
-        aligned = np.where(ok[:, None], aligned, place)
-        here, there = self._look(frame, place), self._look(frame, aligned)
-        least = np.maximum(here.first_similarity, self._config.hide_similarity) - _RIVAL_MARGIN
-        return here.replaced(there, ok & (there.first_similarity >= least))
-
-    def _look(self, frame: CameraFrame, xy_px: Float[np.ndarray, "n 2"]) -> _Found:
-        patch = self._sampler.sample(frame.rgb, xy_px)
+        self, rgb: Rgb, gray: Gray, place: Points, followed: Flags
+    ) -> tuple[Points, Float[np.ndarray, "n"], PatchTemplates]:
+        """Return the place near `place` that looks most like the first frame, its similarity to that, its patch."""
+        aligned, found = place.copy(), np.zeros(len(place), bool)
+        for reference in self._references:
+            members = reference.members
+            aligned[members], residual = self._flow.track(
+                reference.gray, gray, self._first_xy[members], place[members], min(1, self._config.levels)
+            )
+            found[members] = np.isfinite(residual)
+        reach = np.where(followed, self._config.max_deviation_px, 0.8 * self._config.search_px) * self._scale
+        found &= np.linalg.norm(aligned - place, axis=1) <= reach
+        aligned = np.where(found[:, None], aligned, place)
+        patch, aligned_patch = self._sampler.sample(rgb, place), self._sampler.sample(rgb, aligned)
         first = self._sampler.similarity(patch, self._first_patch)
-        return _Found(
-            xy_px, first, np.maximum(first, self._sampler.similarity(patch, self._adapted_patch)), patch
+        aligned_first = self._sampler.similarity(aligned_patch, self._first_patch)
+        better = found & (aligned_first >= np.maximum(first, self._config.hide_similarity) - _ALIGN_MARGIN)
+        return (
+            np.where(better[:, None], aligned, place),
+            np.where(better, aligned_first, first),
+            patch.blended(aligned_patch, better.astype(float)),
         )
 
-    def _hidden_place(
-        self,
-        common_xy: Float[np.ndarray, "n 2"],
-        visible: Bool[np.ndarray, "n"],
-        shift: Float[np.ndarray, "n 2"],
-    ) -> Float[np.ndarray, "n 2"]:
-        """Return where hidden points are kept: with their object; newly hidden ones are first put back."""
-        hidden = common_xy.copy()
-        for index in np.flatnonzero(self._visible & ~visible):
-            since = shift[index].copy()
-            best, best_similarity = common_xy[index], -1.0
-            for past in reversed(self._past):
-                # An older place wins unless it was clearly worse: the occluder's edge bends the last few.
-                if past.similarity[index] >= best_similarity - _RIVAL_MARGIN:
-                    best, best_similarity = past.xy_px[index] + since, past.similarity[index]
-                since += past.shift_px[index]
-            hidden[index] = best
-        return hidden
+    def _moves(self, frame: CameraFrame, moved: _Moved, rest: RestView) -> Flags:
+        """Return which points can be believed to be where motion takes them."""
+        config = self._config
+        least = np.where(moved.followed, config.hide_similarity, config.show_similarity)
+        looks = (moved.similarity >= least) & (moved.first_similarity >= _LEAST_FIRST)
+        # Found again elsewhere than it was kept: that must be more than alike.
+        jumped = ~moved.followed & (np.linalg.norm(moved.xy - self._xy, axis=1) > _JUMP_PX * self._scale)
+        looks &= self._inside(moved.xy) & (~jumped | (moved.first_similarity >= config.return_similarity))
+        from_rest = moved.xy - rest.xy_px
+        distance_px = np.linalg.norm(from_rest, axis=1)
+        context = self._rest.context_at(frame.rgb, moved.xy)
+        alone_but_sure = (
+            (context >= config.context_similarity)
+            & (uneven_light(moved.patch, self._first_patch) <= config.max_uneven_light)
+            & (self._texture >= config.min_texture)
+        )
+        borne_out = self._borne_out(from_rest, looks) | alone_but_sure
+        looks &= (distance_px <= _AWAY_PX * self._scale) | borne_out
+        # Beside its resting place, where neither here nor there the surroundings are the point's own.
+        crept = (distance_px <= _REST_NEAR_PX * self._scale) & (np.maximum(rest.context, context) < 0.33)
+        result: np.ndarray = looks & ~crept
+        return result
 
-    def _adapt(self, patch: PatchTemplates, similarity: Float[np.ndarray, "n"]) -> None:
-        weight = np.where(similarity >= _ADAPT_ABOVE, self._config.adaptation, 0.0)
-        self._adapted_patch = self._adapted_patch.blended(patch, weight)
-
-    def _set_anchors(self, first_similarity: Float[np.ndarray, "n"]) -> None:
-        """Take an object's place now as its place at rest if all of it is in clear view and in its layout.
-
-        An arm that is just coming into a window has already begun to bend the flow there.
-        """
-        in_layout = ~self._astray(self._xy, self._layout(self._xy))
-        clear = self._visible & in_layout & (first_similarity >= _ANCHOR_SIMILARITY)
+    def _borne_out(self, from_rest: Points, looks: Flags) -> Flags:
+        """Return which points have left their resting places together with at least two others of their object."""
+        result = np.zeros(len(looks), bool)
         for members in self._objects:
-            if clear[members].all():
-                self._anchor_xy[members] = self._xy[members]
+            seen = members[looks[members]]
+            if len(seen) < _MIN_WITNESSES:
+                continue
+            common = np.median(from_rest[seen], axis=0)
+            # Perspective and turning spread the points of a thing that has been carried far.
+            allowed = 4.0 * self._scale + 0.3 * np.linalg.norm(common)
+            near = np.linalg.norm(from_rest[seen] - common, axis=1) <= allowed
+            if np.count_nonzero(near) >= _MIN_WITNESSES:
+                result[seen[near]] = True
+        return result
 
-    def _astray(
-        self, xy_px: Float[np.ndarray, "n 2"], layout_xy: Float[np.ndarray, "n 2"]
-    ) -> Bool[np.ndarray, "n"]:
-        astray: np.ndarray = (
-            np.linalg.norm(xy_px - layout_xy, axis=1) > self._config.max_deviation_px * self._scale
+    def _departed(self, moved: _Moved, rest: RestView, moves: Flags) -> Flags:
+        """Return the points of objects that most of their points say have left their resting places.
+
+        What one colour covers looks at rest as long as any part of the object is there.
+        """
+        result = np.zeros(len(moves), bool)
+        for members in self._objects:
+            seen = members[moves[members] & moved.followed[members]]
+            if len(seen) < max(_MIN_WITNESSES, (len(members) + 1) // 2):
+                continue
+            from_rest = moved.xy[seen] - rest.xy_px[seen]
+            common = np.median(from_rest, axis=0)
+            near = np.linalg.norm(from_rest - common, axis=1) <= self._config.max_deviation_px * self._scale
+            gone = np.linalg.norm(common) > _DEPARTED_PX * self._scale
+            result[members] = gone and 2 * np.count_nonzero(near) > len(members)
+        return result
+
+    def _object_steps(self, xy: Points, witness: Flags) -> Points:
+        """Return by how much each point's object has moved since the last frame; zero where that is not seen."""
+        steps = np.zeros_like(xy)
+        for members in self._objects:
+            seen = members[witness[members]]
+            if len(seen) >= min(2, len(members) - 1, 2) and len(seen):
+                steps[members] = np.median(xy[seen] - self._xy[seen], axis=0)
+        return steps
+
+    def _learn(self, rgb: Rgb, rest: RestView, moved: _Moved, rests: Flags, visible: Flags) -> None:
+        """Let templates follow slow changes where that is safe, and take new resting places."""
+        self._rest.adapt(rest, rests)
+        carried = visible & ~rests & moved.followed
+        clear = carried & (moved.similarity >= _ADAPT_ABOVE) & (moved.first_similarity >= _SETTLE_FIRST)
+        weight = np.where(clear, self._config.adaptation, 0.0)
+        self._adapted_patch = self._adapted_patch.blended(moved.patch, weight)
+        step_px = np.linalg.norm(moved.xy - self._moving_xy, axis=1)
+        still = visible & ~rests & (step_px < _STILL_PX * self._scale)
+        self._still_frames = np.where(still, self._still_frames + 1, 0)
+        settled = np.flatnonzero(
+            (self._still_frames >= _STILL_FRAMES) & (moved.first_similarity >= _SETTLE_FIRST)
         )
-        return astray
+        place = moved.xy[settled]
+        self._rest.settle(settled, rgb, place, self._camera.to_first(place))
+        self._still_frames[settled] = 0
 
-    def _remember(self, similarity: Float[np.ndarray, "n"], shift: Float[np.ndarray, "n 2"]) -> None:
-        self._past.append(_Past(self._xy.copy(), similarity, shift))
+    def _go_on(
+        self, rgb: Rgb, rest: RestView, moved: _Moved, rests: Flags, visible: Flags, xy: Points
+    ) -> None:
+        """Choose where the moving hypothesis of each point starts from in the next frame."""
+        believed = (
+            visible & (~rests | (moved.similarity >= rest.similarity - _REST_RESET)) & self._inside(moved.xy)
+        )
+        believed &= moved.similarity >= self._config.hide_similarity
+        # A drift that has not convinced fades; a motion outruns that.
+        pulled = moved.xy + np.where(
+            (rests & (moved.similarity <= rest.similarity))[:, None], _REST_PULL, 0.0
+        ) * (rest.xy_px - moved.xy)
+        self._moving_xy = np.where(believed[:, None], pulled, xy)
+        hidden = self._hidden.next_to_search(~visible)
+        if hidden is not None:
+            self._moving_xy[hidden] = self._hidden.search(
+                rgb, xy[hidden], self._first_patch.take(np.array([hidden])), self._sampler, self._config
+            )
+        self._xy, self._visible, self._followable = xy, visible, visible.copy()
+
+    def _texture_at(self, gray: Gray, xy: Points) -> Float[np.ndarray, "n"]:
+        return window_texture(gray, xy, self._side(self._config.window_px))
+
+    def _make_flow(self, window_px: float) -> PyramidalFlow:
+        return PyramidalFlow(self.shape[1], self.shape[0], self._side(window_px))
+
+    def _side(self, window_px: float) -> int:
+        side: int = max(5, round(window_px * self._scale) | 1)
+        return side
+
+    def _inside(self, xy: Points) -> Flags:
+        return _inside(xy, self.shape[1], self.shape[0])
 
 
-def _inside(xy_px: Float[np.ndarray, "n 2"], frame: CameraFrame) -> Bool[np.ndarray, "n"]:
-    inside: np.ndarray = np.all(
-        (xy_px >= -0.5) & (xy_px < np.array([frame.width_px, frame.height_px]) - 0.5), axis=1
-    )
+def _inside(xy: Points, width_px: int, height_px: int) -> Flags:
+    inside: np.ndarray = np.all((xy >= -0.5) & (xy < np.array([width_px, height_px]) - 0.5), axis=1)
     return inside
 
 
-def _gray(frame: CameraFrame) -> UInt8[np.ndarray, "height width"]:
+def _check_inside(xy: Points, frame: CameraFrame) -> None:
+    outside = ~_inside(xy, frame.width_px, frame.height_px)
+    if outside.any():
+        raise InvalidValueError(
+            f"keypoint at {xy[outside][0].tolist()} lies outside the image of "
+            f"{frame.width_px} x {frame.height_px} px"
+        )
+
+
+def _gray(frame: CameraFrame) -> Gray:
     gray: np.ndarray = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
     return gray
