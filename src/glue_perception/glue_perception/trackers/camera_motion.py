@@ -34,7 +34,8 @@ class CameraMotion:
     """
 
     def __init__(self, gray: UInt8[np.ndarray, "height width"]) -> None:
-        self._scale = min(1.0, _ROWS / gray.shape[0])
+        # A whole number of pixels each way: OpenCV averages those several times faster than fractions.
+        self._factor = max(1, round(gray.shape[0] / _ROWS))
         self._first = self._shrunk(gray)
         spacing = max(6, self._first.shape[0] // 18)
         corners = cv2.goodFeaturesToTrack(self._first, _MAX_FEATURES, 0.005, spacing)
@@ -69,18 +70,20 @@ class CameraMotion:
 
     def from_first(self, xy_px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
         """Return where static points of the first frame are now."""
-        now: np.ndarray = (self._motion.apply((xy_px + 0.5) * self._scale - 0.5) + 0.5) / self._scale - 0.5
+        small = (xy_px + 0.5) / self._factor - 0.5
+        now: np.ndarray = (self._motion.apply(small) + 0.5) * self._factor - 0.5
         return now
 
     def to_first(self, xy_px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
         """Return where static points of this frame were in the first."""
-        small = (xy_px + 0.5) * self._scale - 0.5 - self._motion.shift_px
-        first: np.ndarray = (small @ np.linalg.inv(self._motion.linear).T + 0.5) / self._scale - 0.5
+        small = (xy_px + 0.5) / self._factor - 0.5 - self._motion.shift_px
+        first: np.ndarray = (small @ np.linalg.inv(self._motion.linear).T + 0.5) * self._factor - 0.5
         return first
 
     def _shrunk(self, gray: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "rows cols"]:
-        if self._scale == 1.0:
+        if self._factor == 1:
             return gray
-        size = (round(gray.shape[1] * self._scale), round(gray.shape[0] * self._scale))
-        small: np.ndarray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+        rows, cols = (side // self._factor for side in gray.shape)
+        whole = gray[: rows * self._factor, : cols * self._factor]
+        small: np.ndarray = cv2.resize(whole, (cols, rows), interpolation=cv2.INTER_AREA)
         return small

@@ -10,7 +10,9 @@ from glue_perception.trackers.patch_template import PatchSampler, PatchTemplates
 
 _AT_HOME_PX = 4.0
 _MIN_STEP_PX = 0.3
-_GRID_STEP_PX = 2.0
+_GRID_STEPS = 5
+_WIDEN_FRAMES = 30
+_WIDEST = 3.0
 _LEAST_FOUND = 0.5
 _FOUND_MARGIN = 0.1
 
@@ -29,9 +31,10 @@ class HiddenPoints:
         self._scale = scale
         self._kept_xy = xy_px.copy()
         self._at_home = np.ones(len(xy_px), bool)
+        self._hidden_frames = np.zeros(len(xy_px), int)
         self._turn = 0
-        reach = np.arange(-5, 6) * _GRID_STEP_PX * scale
-        self._unit_grid = np.stack(np.meshgrid(reach, reach), axis=-1).reshape(-1, 2)
+        steps = np.arange(-_GRID_STEPS, _GRID_STEPS + 1) / _GRID_STEPS
+        self._unit_grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
 
     def put(self, index: Int[np.ndarray, "k"], xy_px: Float[np.ndarray, "k 2"]) -> None:
         """Take new places for some points."""
@@ -63,6 +66,7 @@ class HiddenPoints:
 
     def next_to_search(self, hidden: Bool[np.ndarray, "n"]) -> int | None:
         """Return which hidden point is to be looked for in this frame: one a frame, in turn."""
+        self._hidden_frames = np.where(hidden, self._hidden_frames + 1, 0)
         index = np.flatnonzero(hidden)
         if not len(index):
             return None
@@ -71,6 +75,7 @@ class HiddenPoints:
 
     def search(
         self,
+        index: int,
         rgb: UInt8[np.ndarray, "height width 3"],
         xy_px: Float[np.ndarray, "2"],
         template: PatchTemplates,
@@ -79,14 +84,18 @@ class HiddenPoints:
     ) -> Float[np.ndarray, "2"]:
         """Return the place around `xy_px` that looks most like the point, or `xy_px` if none looks clearly better.
 
+        The longer a point has been hidden, the further it is looked for.
+
         Args:
+            index: Which point.
             rgb: This frame.
             xy_px: Where the point is kept.
             template: Of this one point.
             sampler: That the template was made with.
             config: Says how far to look.
         """
-        places = xy_px + self._unit_grid * (config.search_px / 10.0)
+        widened = min(_WIDEST, 1.0 + self._hidden_frames[index] / _WIDEN_FRAMES)
+        places = xy_px + self._unit_grid * (config.search_px * self._scale * widened)
         similarity = sampler.similarity(
             sampler.sample(rgb, places), template.take(np.zeros(len(places), np.int64))
         )

@@ -394,7 +394,12 @@ class _State:
         hidden = self._hidden.next_to_search(~visible)
         if hidden is not None:
             self._moving_xy[hidden] = self._hidden.search(
-                rgb, xy[hidden], self._first_patch.take(np.array([hidden])), self._sampler, self._config
+                hidden,
+                rgb,
+                xy[hidden],
+                self._first_patch.take(np.array([hidden])),
+                self._sampler,
+                self._config,
             )
         self._xy, self._visible, self._followable = xy, visible, visible.copy()
 

@@ -120,12 +120,12 @@ class PatchSampler:
             a: What is seen.
             b: What was remembered; its colour decides how much a shadow may change.
         """
-        colorfulness = np.linalg.norm(b.chromaticity, axis=2)
+        colorfulness = _length(b.chromaticity)
         strength = np.minimum(1.0, colorfulness @ self._weight)
         floor = (_NOISE_LIGHTNESS + _SHADOW_LIGHTNESS * strength) ** 2
         energy = (np.sum(a.structure**2, axis=1) + floor) * (np.sum(b.structure**2, axis=1) + floor)
         correlation = (np.sum(a.structure * b.structure, axis=1) + floor) / np.sqrt(energy)
-        gap = np.linalg.norm(a.chromaticity - b.chromaticity, axis=2)
+        gap = _length(a.chromaticity - b.chromaticity)
         light_gap = np.log(a.lightness / b.lightness)
         alike: np.ndarray = (
             np.clip(correlation, 0.0, 1.0)
@@ -133,6 +133,12 @@ class PatchSampler:
             * np.exp(-((light_gap / _LIGHTNESS_LOG_SCALE) ** 2))
         )
         return alike
+
+
+def _length(vectors: Float[np.ndarray, "n pixels 2"]) -> Float[np.ndarray, "n pixels"]:
+    # Twice as fast as np.linalg.norm on so short an axis, and most of a frame's time is spent here.
+    length: np.ndarray = np.sqrt(vectors[..., 0] ** 2 + vectors[..., 1] ** 2)
+    return length
 
 
 def _color_agreement(
