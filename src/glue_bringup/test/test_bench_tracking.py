@@ -1,6 +1,8 @@
 """`glue bench tracking` on a small clip of a textured square that slides and is covered for a while."""
 
 import json
+import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +14,9 @@ from glue_perception.tracking_benchmark.labels import LabelledPoint, read_labels
 from glue_perception.tracking_benchmark.score import score_point
 from glue_perception.video import VideoWriter
 
+ROOT = Path(__file__).parents[3]
+CLIPS = Path(os.environ.get("GLUE_CLIPS_DIR", ROOT.parent / "shared/data/real_robot_clips"))
+LABELS = ROOT / "tests/data/real_robot_clips_labels.json"
 WIDTH, HEIGHT, FRAMES = 320, 240, 60
 COVERED = range(20, 35)
 
@@ -158,3 +163,33 @@ def test_labels_of_another_cut_are_refused(folder, tmp_path, capsys):
     (tmp_path / "labels.json").write_text(json.dumps(labels))
     assert bench(folder, tmp_path, "--labels", str(tmp_path / "labels.json")) == 2
     assert "frame 900 is labelled" in capsys.readouterr().err
+
+
+def test_the_labels_of_the_real_clips_are_readable():
+    clips = read_labels(LABELS)
+    assert len(clips) == 6 and sum(len(clip.points) for clip in clips) == 42
+
+
+@pytest.mark.clips
+def test_real_clips(tmp_path):
+    """What docs/tracking_benchmark.md promises: near where the point is, and hidden when it is hidden."""
+    if not CLIPS.is_dir():
+        pytest.skip(f"{CLIPS} is absent; set GLUE_CLIPS_DIR to the folder of the paper's public clips")
+    report_path = tmp_path / "report.json"
+    arguments = ["--clips", str(CLIPS), "--labels", str(LABELS), "--report", str(report_path)]
+    assert main(["bench", "tracking", *arguments]) == 0
+    report = json.loads(report_path.read_text())
+    points = {
+        (clip.name, point.name): report[clip.name][point.name]
+        for clip in read_labels(LABELS)
+        for point in clip.points
+    }
+    hidden = sum(p["hidden_frames"] for p in points.values())
+    assert hidden == 115
+    assert sum(p["hidden_called_tracked"] for p in points.values()) <= 0.05 * hidden
+    assert sum(p["visible_called_tracked"] for p in points.values()) >= 0.85 * 491
+    far = {name for name, p in points.items() if p["median_px"] >= 5.0}
+    assert far <= {
+        ("stack-glue", "white block front bottom right corner"),
+        ("towel-glue", "towel corner far right"),
+    }

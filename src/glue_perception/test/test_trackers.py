@@ -126,6 +126,74 @@ def test_start_forgets_the_episode_before() -> None:
     assert np.array_equal(again.confidence, fresh.confidence)
 
 
+def shifted(image: np.ndarray, dx: int, dy: int) -> np.ndarray:
+    return np.roll(image, (dy, dx), axis=(0, 1))
+
+
+def test_a_camera_that_drifts_takes_resting_points_along() -> None:
+    keypoints = points_on_disc(BUTTON, 18)
+    drift = [(0, 0)] + [(k // 4, -(k // 6)) for k in range(40)]
+    tracks = run([shifted(scene(), *d) for d in drift], keypoints)
+    for track, d in zip(tracks, drift, strict=True):
+        assert track.visible.all()
+        assert np.linalg.norm(track.xy_px - keypoints.xy_px - d, axis=1).max() < 2.0
+
+
+def test_a_point_on_an_edge_does_not_slide_along_with_a_shadow() -> None:
+    edge = TABLE.copy()
+    edge[240:] = (60, 62, 66)
+    keypoints = Keypoints(np.array([[320.0, 240.0]]), np.zeros(1, int), np.zeros(1, int))
+    tracks = run([shadow(edge, x, 0.4) for x in range(150, 500, 6)], keypoints)
+    assert max(np.abs(t.xy_px - keypoints.xy_px).max() for t in tracks) < 2.0
+
+
+def test_a_corner_that_an_arm_covers_does_not_ride_on_the_arm() -> None:
+    """Where an arm's dark edge crosses the table's edge, it looks like the table's corner."""
+    image = TABLE.copy()
+    image[:240], image[:, 320:] = (70, 72, 76), (60, 62, 66)
+    keypoints = Keypoints(np.array([[320.0, 240.0]]), np.zeros(1, int), np.zeros(1, int))
+
+    def covered(low: int) -> np.ndarray:
+        drawn = image.copy()
+        drawn[max(0, low - 60) : max(0, low)] = (22, 22, 24)
+        return drawn
+
+    lows = [*range(150, 300, 3), *[300] * 20]
+    tracks = run([image, *[covered(low) for low in lows]], keypoints)
+    for track, low in zip(tracks[1:], lows, strict=True):
+        if 248 < low < 296:
+            assert not track.visible.any(), f"the corner is called visible with the arm down to {low}"
+
+
+def test_points_detected_again_in_an_older_frame_are_carried_to_now() -> None:
+    keypoints = points_on_disc(BUTTON, 18, 8)
+    tracker = LucasKanadeTracker()
+    centers = [(BUTTON[0] + 2 * k, BUTTON[1]) for k in range(20)]
+    tracker.start(camera_frame(scene(centers[0])), keypoints)
+    for k in range(1, 10):
+        tracker.update(camera_frame(scene(centers[k]), k))
+    index = np.array([1, 4])
+    new_xy = np.array([centers[5], (centers[5][0] + 6.0, centers[5][1] - 5.0)])
+    tracker.replace(camera_frame(scene(centers[5]), 5), index, new_xy)
+    for k in range(10, 20):
+        track = tracker.update(camera_frame(scene(centers[k]), k))
+    moved = np.subtract(centers[19], centers[5])
+    assert track.visible.all()
+    assert np.linalg.norm(track.xy_px[index] - new_xy - moved, axis=1).max() < 1.5
+    others = np.setdiff1d(np.arange(8), index)
+    step = np.subtract(centers[19], centers[0])
+    assert np.linalg.norm(track.xy_px[others] - keypoints.xy_px[others] - step, axis=1).max() < 1.5
+
+
+def test_replace_refuses_what_start_would() -> None:
+    tracker = LucasKanadeTracker()
+    with pytest.raises(NotReadyError, match="call start"):
+        tracker.replace(camera_frame(scene()), np.array([0]), np.zeros((1, 2)))
+    tracker.start(camera_frame(scene()), points_on_disc(BUTTON, 18))
+    with pytest.raises(InvalidValueError, match="outside the image"):
+        tracker.replace(camera_frame(scene()), np.array([0]), np.array([[900.0, 10.0]]))
+
+
 def test_one_keypoint_is_enough() -> None:
     keypoints = Keypoints(np.array([[338.0, 250.0]]), np.zeros(1, int), np.zeros(1, int))
     last = run([scene((BUTTON[0] + 2 * k, BUTTON[1])) for k in range(10)], keypoints)[-1]
@@ -164,6 +232,10 @@ def test_refuses() -> None:
         {"adaptation": 2.0},
         {"max_residual": 0.0},
         {"search_px": -1.0},
+        {"narrow_window_px": 2.0},
+        {"return_similarity": 0.5},
+        {"context_similarity": 1.5},
+        {"min_texture": float("nan")},
     ],
 )
 def test_config_refuses(values) -> None:

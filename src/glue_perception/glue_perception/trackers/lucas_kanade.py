@@ -151,6 +151,7 @@ class _State:
         self._first_xy, self._xy, self._moving_xy = xy.copy(), xy.copy(), xy.copy()
         self._first_patch = self._adapted_patch = self._sampler.sample(frame.rgb, xy)
         self._visible, self._followable = np.ones(n, bool), np.ones(n, bool)
+        self._borne_out_before = np.zeros(n, bool)
         self._still_frames = np.zeros(n, int)
         self._texture = self._texture_at(gray, xy)
 
@@ -164,6 +165,7 @@ class _State:
         bonus = np.where(self._departed(moved, rest, moves), -_REST_BONUS, _REST_BONUS)
         rests &= ~moves | (rest.similarity + bonus >= moved.similarity)
         visible = rests | moves
+        self._borne_out_before &= visible & ~rests
         xy = np.where(rests[:, None], rest.xy_px, moved.xy)
         step = self._object_steps(xy, visible & self._visible & moved.followed)
         kept = self._hidden.keep(self._xy, rest.xy_px, step, newly=self._visible & ~visible)
@@ -195,6 +197,7 @@ class _State:
         self._first_xy[index], self._xy[index], self._moving_xy[index] = xy_px, place, place
         self._visible[index], self._followable[index] = carried, carried
         self._still_frames[index] = 0
+        self._borne_out_before[index] = True  # by whoever found them there
         self._texture[index] = self._texture_at(gray, xy_px)
 
     def _move(self, rgb: Rgb, gray: Gray) -> _Moved:
@@ -313,26 +316,26 @@ class _State:
             & (uneven_light(moved.patch, self._first_patch) <= config.max_uneven_light)
             & (self._texture >= config.min_texture)
         )
-        borne_out = self._borne_out(from_rest, looks) | alone_but_sure
-        looks &= (distance_px <= _AWAY_PX * self._scale) | borne_out
+        away = distance_px > _AWAY_PX * self._scale
+        self._borne_out_before = self._borne_out(from_rest, looks)
+        looks &= ~away | self._borne_out_before | alone_but_sure
         # Beside its resting place, where neither here nor there the surroundings are the point's own.
         crept = (distance_px <= _REST_NEAR_PX * self._scale) & (np.maximum(rest.context, context) < 0.33)
         result: np.ndarray = looks & ~crept
         return result
 
     def _borne_out(self, from_rest: Points, looks: Flags) -> Flags:
-        """Return which points have left their resting places together with at least two others of their object."""
-        result = np.zeros(len(looks), bool)
+        """Return which points have left their resting places together with at least two others of their object.
+
+        Once borne out, a point stays so until it is hidden or rests again: its neighbours may come to rest first.
+        """
+        result = self._borne_out_before & looks
         for members in self._objects:
             seen = members[looks[members]]
-            if len(seen) < _MIN_WITNESSES:
-                continue
-            common = np.median(from_rest[seen], axis=0)
+            apart = np.linalg.norm(from_rest[seen, None] - from_rest[None, seen], axis=2)
             # Perspective and turning spread the points of a thing that has been carried far.
-            allowed = 4.0 * self._scale + 0.3 * np.linalg.norm(common)
-            near = np.linalg.norm(from_rest[seen] - common, axis=1) <= allowed
-            if np.count_nonzero(near) >= _MIN_WITNESSES:
-                result[seen[near]] = True
+            allowed = 4.0 * self._scale + 0.3 * np.linalg.norm(from_rest[seen], axis=1)
+            result[seen] |= np.count_nonzero(apart <= allowed[:, None], axis=1) >= _MIN_WITNESSES
         return result
 
     def _departed(self, moved: _Moved, rest: RestView, moves: Flags) -> Flags:
