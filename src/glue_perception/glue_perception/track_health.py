@@ -40,7 +40,7 @@ class TrackHealthConfig:
     """
 
     min_confidence: float = 0.3
-    min_first_similarity: float = 0.15
+    min_first_similarity: float = 0.1
     similarity_margin: float = 0.05
     max_round_trip_px: float = 3.0
     max_speed_per_s: float = 3.0

@@ -302,3 +302,42 @@ def test_a_tracker_that_answers_another_number_of_points_has_failed() -> None:
         pipeline.start(FRAMES[0])
         assert not pipeline.update(FRAMES[1]).visible.any()
         assert "1 points of 8" in pipeline.last_error
+
+
+def spoilt(frame: CameraFrame, rng: np.random.Generator) -> CameraFrame:
+    """One of many things that a broken camera or driver hands over."""
+    rgb, stamp_ns = frame.rgb, frame.stamp_ns
+    match int(rng.integers(0, 12)):
+        case 0:
+            rgb = np.zeros_like(rgb)
+        case 1:
+            rgb = rng.integers(0, 256, rgb.shape, dtype=np.uint8)
+        case 2:
+            stamp_ns = max(0, stamp_ns - int(rng.integers(0, 10**9)))
+        case 3:
+            stamp_ns += int(rng.integers(0, 10**10))
+        case 4:
+            height, width = rng.integers(1, 40, 2)
+            rgb = np.ascontiguousarray(rgb[:height, :width])
+        case 5:
+            rgb = np.ascontiguousarray(rgb[::2, ::2])
+        case 6:
+            rgb = np.ascontiguousarray(rgb[:, ::-1])
+    return dataclasses.replace(frame, rgb=rgb, stamp_ns=stamp_ns)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_whatever_raises(seed) -> None:
+    rng = np.random.default_rng(seed)
+    with pipeline_for(mode=RedetectionMode.BACKGROUND) as pipeline:
+        pipeline.start(FRAMES[0])
+        for frame in FRAMES[1:]:
+            given = spoilt(frame, rng)
+            answer = pipeline.update(given)
+            assert len(answer) == 8
+            assert answer.stamp_ns == given.stamp_ns
+            inside = np.all(
+                (answer.xy_px > -0.5) & (answer.xy_px < [given.width_px, given.height_px]), axis=1
+            )
+            assert inside[answer.visible].all()
+        assert sum(pipeline.stream_counts.as_mapping().values()) > len(FRAMES)

@@ -106,7 +106,7 @@ def test_no_signal_makes_a_point_flicker(signal, seed) -> None:
     answers = {
         "visible": [{"visible": bool(v < 0.8)} for v in noise],
         "confidence": [{"confidence": float(np.clip(0.35 + 0.2 * (v - 0.5), 0, 1))} for v in noise],
-        "first_similarity": [{"first_similarity": float(0.1 + 0.2 * v)} for v in noise],
+        "first_similarity": [{"first_similarity": float(0.04 + 0.2 * v)} for v in noise],
         "round_trip_px": [{"round_trip_px": float(2.0 + 1.5 * v)} for v in noise],
         "xy": [{"xy": (50.0 + (200.0 if v > 0.8 else 0.0), 50.0)} for v in noise],
     }[signal]

@@ -35,6 +35,14 @@ class Perceiver:
         """Mean share of patches tracked over all frames."""
         return sum(self._shares) / len(self._shares) if self._shares else 0.0
 
+    @property
+    def events(self) -> dict[str, int]:
+        """What the stream did wrong and what became of searches for lost objects; only what happened."""
+        stream, searches = self._pipeline.stream_counts, self._pipeline.redetection_counts
+        counts = {**stream.as_mapping(), **{f"searches_{k}": v for k, v in searches.as_mapping().items()}}
+        del counts["frames"]
+        return {name: count for name, count in counts.items() if isinstance(count, int) and count}
+
     def start(self, frame: CameraFrame, state: RobotState) -> Observation:
         """Find the objects in the first frame.
 

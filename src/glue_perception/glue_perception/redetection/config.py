@@ -50,7 +50,7 @@ class RedetectionConfig:
     merge_after_s: float = 0.5
     give_up_after_s: float = 8.0
     retry_after_s: float = 1.0
-    max_retry_after_s: float = 8.0
+    max_retry_after_s: float = 4.0
     max_area_factor: float = 3.0
     min_color_similarity: float = 0.5
     min_feature_similarity: float = 0.8
