@@ -79,7 +79,8 @@ def test_query_without_a_match_in_the_scene(capsys, tmp_path, untrained) -> None
     assert "purple button" in line
 
 
-def test_query_without_a_match_in_a_picture(capsys, tmp_path) -> None:
+def test_query_without_a_match_in_a_picture(capsys, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
     picture = tmp_path / "grey.png"
     Image.fromarray(np.full((120, 160, 3), 90, np.uint8)).save(picture)
     code, line = error_of(capsys, "detect", str(picture), "--query", "red button")
