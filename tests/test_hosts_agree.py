@@ -45,7 +45,7 @@ class ThereAndStay:
 
 
 def test_one_action_sequence_ends_at_one_place() -> None:
-    task = replace(load_task("push_button"), max_duration_s=DURATION_S)
+    task = replace(load_task("push_button").for_simulation(), max_duration_s=DURATION_S)
     twin = SyncTwin(task.task, SEED, task.camera, task.gains)
     loop = SyncLoop(task, twin, build_pipeline(task.perception, task.queries), LatencyRecorder())
     result = loop.run(SEED, ThereAndStay())

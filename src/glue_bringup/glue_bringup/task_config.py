@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from glue_bringup.arm.impedance_gains import ImpedanceGains
@@ -84,6 +84,15 @@ class TaskConfig:
             raise ValueError(f"control_rate_hz must lie in 100..1000, not {self.control_rate_hz}")
         if self.settle_s < 0:
             raise ValueError(f"settle_s must not be negative, not {self.settle_s}")
+
+    def for_simulation(self) -> TaskConfig:
+        """Return the task for a simulated camera.
+
+        It has no noise: whenever nothing moves its picture repeats to the last bit, which on a robot would mean that
+        the camera hangs. Every host of a twin runs this task and records it, so that a replay does the same.
+        """
+        stream = replace(self.perception.stream, max_frozen_s=None)
+        return replace(self, perception=replace(self.perception, stream=stream))
 
 
 def load_task(name_or_path: str) -> TaskConfig:

@@ -99,7 +99,7 @@ class Forward:
 
 
 def make(camera=None, source=None, duration_s: float = 1.5):
-    task = replace(load_task("push_button"), max_duration_s=duration_s, settle_s=0.2)
+    task = replace(load_task("push_button").for_simulation(), max_duration_s=duration_s, settle_s=0.2)
     arm, latencies = PerfectArm(), LatencyRecorder()
     loop = RealtimeLoop(
         task,

@@ -65,3 +65,9 @@ class MissingDependencyError(GlueError):
     """An optional package is not installed; the message names the install command."""
 
     exit_code = 8
+
+
+class WeightsError(GlueError):
+    """Pretrained weights are missing, damaged, or cannot be fetched; the message names the file and the command."""
+
+    exit_code = 9

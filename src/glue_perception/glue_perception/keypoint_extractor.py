@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -42,6 +43,25 @@ class Extraction:
     detections: tuple[Detection, ...]
     masks: Bool[np.ndarray, "objects height width"]
     keypoints: Keypoints
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectPoints:
+    """One object's points and what they look like.
+
+    Attributes:
+        detection: Of its query.
+        mask: Its pixels.
+        xy_px: The points.
+        features: The encoder's vector at each point.
+        mean_feature: Of all the pixels that the points were chosen from.
+    """
+
+    detection: Detection
+    mask: Bool[np.ndarray, "height width"]
+    xy_px: Float[np.ndarray, "n 2"]
+    features: Float[np.ndarray, "n channels"]
+    mean_feature: Float[np.ndarray, "channels"]
 
 
 class KeypointExtractor:
@@ -196,10 +216,36 @@ class KeypointExtractor:
             cluster_index=np.arange(self._num_keypoints),
         )
 
+    def extract_object(self, frame: CameraFrame, query: str, count: int) -> ObjectPoints:
+        """Return one object's points, found as `extract` finds them; for finding it again within an episode.
+
+        Raises:
+            QueryError: the query cannot be answered in this frame, or the object is too small for `count` points.
+        """
+        alone = copy.copy(self)
+        alone._num_keypoints = count
+        found = alone.extract(frame, [query])
+        return self.describe(frame, found.detections[0], found.masks[0], found.keypoints.xy_px)
+
+    def describe(
+        self,
+        frame: CameraFrame,
+        detection: Detection,
+        mask: Bool[np.ndarray, "height width"],
+        xy_px: Float[np.ndarray, "n 2"],
+    ) -> ObjectPoints:
+        """Return what points of an object look like that were chosen by `extract` or `extract_object`."""
+        core = eroded(mask, len(xy_px))
+        features = self._features.encode(frame.rgb, core)
+        row_of = np.full(mask.shape, -1)
+        row_of[core] = np.arange(len(features))
+        col, row = xy_px.astype(int).T
+        return ObjectPoints(detection, mask, xy_px, features[row_of[row, col]], features.mean(axis=0))
+
     def _points_of(
         self, frame: CameraFrame, mask: Bool[np.ndarray, "height width"], count: int
     ) -> Float[np.ndarray, "count 2"]:
-        core = eroded(mask, count)
+        core = thinned(eroded(mask, count), self._features.max_pixels)
         chosen = nearest_to_centres(self._features.encode(frame.rgb, core), count, self._seed)
         xy: np.ndarray = np.argwhere(core)[chosen][:, ::-1].astype(float)
         return xy
@@ -230,6 +276,22 @@ class _Draft:
     def warn(self, warning: PreflightWarning | None) -> None:
         if warning is not None:
             self.warnings.append(warning)
+
+
+def thinned(
+    mask: Bool[np.ndarray, "height width"], max_pixels: int | None
+) -> Bool[np.ndarray, "height width"]:
+    """Return the mask, or where it has more than `max_pixels`, those of its pixels that lie on a square lattice.
+
+    The lattice begins at the image's corner and has the smallest step (2, 3, ... px) that leaves no more. A keypoint
+    then lies on the lattice; half a step is far below a cell of the key-patch grid (18 px of 512).
+    """
+    step, kept = 1, mask
+    while max_pixels is not None and kept.sum() > max_pixels:
+        step += 1
+        kept = np.zeros_like(mask)
+        kept[::step, ::step] = mask[::step, ::step]
+    return kept
 
 
 def eroded(mask: Bool[np.ndarray, "height width"], count: int) -> Bool[np.ndarray, "height width"]:

@@ -2,126 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
 
-from glue_perception.config import suggest
-from glue_perception.detectors.base import Detector
-from glue_perception.detectors.color import ColorDetector, ColorDetectorConfig
-from glue_perception.detectors.given import GivenBoxDetector
-from glue_perception.errors import ConfigError, NotReadyError, QueryError, StaleDataError
-from glue_perception.features.base import FeatureEncoder
-from glue_perception.features.lab_position import LabPositionEncoder
-from glue_perception.key_patches import key_patches_from_tracks
+from glue_perception.back_ends import (
+    BACK_ENDS,
+    DETECTORS,
+    FEATURES,
+    PROFILES,
+    SEGMENTERS,
+    TRACKERS,
+    PerceptionConfig,
+    build_extractor,
+    build_tracker,
+)
+from glue_perception.errors import NotReadyError, QueryError
 from glue_perception.keypoint_extractor import Extraction, KeypointExtractor, extraction_of
-from glue_perception.object_choice import ObjectChoiceConfig
+from glue_perception.perception_episode import EpisodeParts, PerceptionEpisode
 from glue_perception.preflight import Preflight
-from glue_perception.segmenters.base import Segmenter
-from glue_perception.segmenters.grabcut import GrabCutSegmenter
-from glue_perception.track_health import TrackHealthConfig, TrackHealthMonitor
-from glue_perception.trackers.base import PointTracker
-from glue_perception.trackers.lucas_kanade import LucasKanadeTracker
-from glue_perception.trackers.lucas_kanade_config import LucasKanadeConfig
-from glue_perception.types import CameraFrame, KeyPatches, PointTracks
+from glue_perception.redetection.config import RedetectionConfig, RedetectionCounts, RedetectionMode
+from glue_perception.redetection.worker import SearchWorker
+from glue_perception.stream_monitor import StreamConfig, StreamCounts
+from glue_perception.track_health import TrackHealthConfig
+from glue_perception.trackers.base import PointTracker, ReplacingTracker
+from glue_perception.trackers.restarting import RestartingTracker
+from glue_perception.types import CameraFrame, KeyPatches
 
-
-@dataclass(frozen=True)
-class PerceptionConfig:
-    """Which back-ends see, and how. The `perception` section of a task's YAML.
-
-    Attributes:
-        profile: Set of back-ends; `embedded` needs no weights and no GPU.
-        detector: Name of another detector than the profile's, or None.
-        segmenter: The same.
-        features: The same.
-        tracker: The same.
-        num_keypoints: The paper's N_cluster, the total over all objects (Table III: 10, 15 or 20).
-        seed: Of K-means.
-        position_weight: See `LabPositionEncoder`.
-        given_boxes: For detector `given`: query -> left, top, right, bottom in px.
-        choice: Limits of the choice among a detector's candidates.
-        color: Limits of detector `color`.
-        lucas_kanade: Limits of tracker `lucas_kanade`.
-        health: Limits of track health.
-
-    Raises:
-        ConfigError: an unknown profile or back-end, or a number out of range.
-    """
-
-    profile: str = "embedded"
-    detector: str | None = None
-    segmenter: str | None = None
-    features: str | None = None
-    tracker: str | None = None
-    num_keypoints: int = 15
-    seed: int = 0
-    position_weight: float = 2.0
-    given_boxes: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
-    choice: ObjectChoiceConfig = field(default_factory=ObjectChoiceConfig)
-    color: ColorDetectorConfig = field(default_factory=ColorDetectorConfig)
-    lucas_kanade: LucasKanadeConfig = field(default_factory=LucasKanadeConfig)
-    health: TrackHealthConfig = field(default_factory=TrackHealthConfig)
-
-    def __post_init__(self) -> None:
-        if self.profile not in PROFILES:
-            raise ConfigError(
-                f"unknown perception profile {self.profile!r}.{suggest(self.profile, PROFILES)}"
-            )
-        for role, known in BACK_ENDS.items():
-            name = self.back_end(role)
-            if name not in known:
-                raise ConfigError(f"unknown {role} {name!r}.{suggest(name, known)}")
-        if self.num_keypoints < 1:
-            raise ConfigError(f"num_keypoints must be at least 1, not {self.num_keypoints}")
-        if not 0 <= self.seed < 2**31:
-            raise ConfigError(f"seed must lie in 0..2^31-1, not {self.seed}")
-
-    def back_end(self, role: str) -> str:
-        """Return the name of the back-end of a role (detector, segmenter, features, tracker)."""
-        chosen: str | None = getattr(self, role)
-        return chosen if chosen is not None else PROFILES[self.profile][role]
-
-
-DETECTORS: dict[str, Callable[[PerceptionConfig], Detector]] = {
-    "color": lambda config: ColorDetector(config.color),
-    "given": lambda config: GivenBoxDetector(config.given_boxes),
-}
-SEGMENTERS: dict[str, Callable[[PerceptionConfig], Segmenter]] = {
-    "grabcut": lambda config: GrabCutSegmenter()
-}
-FEATURES: dict[str, Callable[[PerceptionConfig], FeatureEncoder]] = {
-    "lab_position": lambda config: LabPositionEncoder(config.position_weight)
-}
-TRACKERS: dict[str, Callable[[PerceptionConfig], PointTracker]] = {
-    "lucas_kanade": lambda config: LucasKanadeTracker(config.lucas_kanade)
-}
-BACK_ENDS: dict[str, Mapping[str, object]] = {
-    "detector": DETECTORS,
-    "segmenter": SEGMENTERS,
-    "features": FEATURES,
-    "tracker": TRACKERS,
-}
-PROFILES: dict[str, dict[str, str]] = {
-    "embedded": {
-        "detector": "color",
-        "segmenter": "grabcut",
-        "features": "lab_position",
-        "tracker": "lucas_kanade",
-    },
-}
+__all__ = [
+    "BACK_ENDS",
+    "DETECTORS",
+    "FEATURES",
+    "PROFILES",
+    "SEGMENTERS",
+    "TRACKERS",
+    "PerceptionConfig",
+    "PerceptionPipeline",
+    "build_pipeline",
+]
 
 
 class PerceptionPipeline:
     """Extracts keypoints once per episode, then gives key-patches for every frame.
 
-    Life cycle: `start` begins an episode and forgets the one before; `update` is called for every later frame, in
-    the order of their stamps, by one thread. The same frames give the same answers bit for bit.
+    Life cycle: `start` begins an episode and forgets the one before; `update` is called for every later frame, by one
+    thread; `close` at the end (or use it as a context manager). Whatever the stream does, `update` answers, and what
+    it cannot vouch for is not visible. Lost objects are looked for again in a thread of its own. The same frames give
+    the same answers bit for bit with `RedetectionMode.WAIT`; with BACKGROUND as long as searches are done in time,
+    and otherwise if the record of when they were taken in (`KeyPatches.redetected_from_ns`) is given to `start`.
 
     Args:
         extractor: From queries to keypoints.
-        tracker: From keypoints to tracks.
+        tracker: From keypoints to tracks. One that cannot replace points is started again where points are replaced.
         health: Limits of track health.
         queries: One text per task-relevant object.
+        stream: What counts as a fault of the stream.
+        redetection: When lost objects are looked for again.
+        mode: Whether a frame at which a search is due waits for it: WAIT offline, BACKGROUND on a robot.
     """
 
     def __init__(
@@ -130,12 +67,32 @@ class PerceptionPipeline:
         tracker: PointTracker,
         health: TrackHealthConfig,
         queries: Sequence[str],
+        stream: StreamConfig | None = None,
+        redetection: RedetectionConfig | None = None,
+        mode: RedetectionMode = RedetectionMode.BACKGROUND,
     ) -> None:
         if not queries:
             raise QueryError("there are no queries; name at least one object, e.g. 'red button'")
         self.queries = tuple(queries)
-        self._extractor, self._tracker, self._health_config = extractor, tracker, health
-        self._episode: _Episode | None = None
+        self._parts = EpisodeParts(
+            extractor=extractor,
+            tracker=tracker if isinstance(tracker, ReplacingTracker) else RestartingTracker(tracker),
+            worker=SearchWorker(),
+            health=health,
+            stream=stream or StreamConfig(),
+            redetection=redetection or RedetectionConfig(),
+            mode=mode,
+            queries=self.queries,
+        )
+        self._episode: PerceptionEpisode | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def preflight(self, frame: CameraFrame) -> Preflight:
         """Return what would be found and refused if an episode began with this frame; changes nothing.
@@ -143,49 +100,50 @@ class PerceptionPipeline:
         Raises:
             ConfigError: `num_keypoints` is too small for the number of queries.
         """
-        return self._extractor.preflight(frame, self.queries)
+        return self._parts.extractor.preflight(frame, self.queries)
 
-    def start(self, frame: CameraFrame, *, found: Preflight | None = None) -> Extraction:
+    def start(
+        self,
+        frame: CameraFrame,
+        taken_in: Mapping[int, int] | None = None,
+        *,
+        found: Preflight | None = None,
+    ) -> Extraction:
         """Begin an episode; `key_patches` then holds those of this first frame.
 
         Args:
-            frame: The first one.
+            frame: The first.
+            taken_in: To repeat a recorded episode: stamp of each frame whose `redetected_from_ns` is not 0 -> that
+                stamp. None lets every search be taken in when it is due.
             found: What `preflight` said of this very frame, so that nothing is looked for twice; None: look now.
 
         Raises:
             QueryError: a query cannot be answered in this frame; no episode is running then.
         """
-        self._episode = None
+        self._end_episode()
         extraction = extraction_of(found or self.preflight(frame))
-        episode = _Episode(
-            extraction, TrackHealthMonitor(self._health_config, frame.width_px, frame.height_px)
-        )
-        episode.take(frame, self._tracker.start(frame, extraction.keypoints))
-        self._episode = episode
+        self._episode = PerceptionEpisode(self._parts, frame, extraction, taken_in)
         return extraction
 
     def update(self, frame: CameraFrame) -> KeyPatches:
         """Return the key-patches of `frame`; the frame of the last call again gives the same answer.
 
+        Once an episode runs this never raises. Black, overexposed, frozen and late frames, and a tracker that fails,
+        give key-patches that are not visible; see docs/track_health.md.
+
         Raises:
             NotReadyError: `start` was not called, or it failed.
-            StaleDataError: the frame is older than the last one.
-            InvalidValueError: the resolution changed within the episode.
         """
-        episode = self._running()
-        last_ns = episode.key_patches.stamp_ns
-        if frame.stamp_ns < last_ns:
-            raise StaleDataError(
-                f"frame of {frame.stamp_ns} ns came after the frame of {last_ns} ns; give frames in the order of "
-                "their stamps, or start a new episode"
-            )
-        if frame.stamp_ns > last_ns:
-            episode.take(frame, self._tracker.update(frame))
-        return episode.key_patches
+        return self._running().update(frame)
+
+    def close(self) -> None:
+        """End the episode and wait for the thread that looks for lost objects. Safe to call twice."""
+        self._end_episode()
+        self._parts.worker.close()
 
     @property
     def key_patches(self) -> KeyPatches:
-        """Those of the last frame given to `start` or `update`.
+        """Those of the newest frame given to `start` or `update`.
 
         Raises:
             NotReadyError: no episode is running.
@@ -201,45 +159,52 @@ class PerceptionPipeline:
         """
         return self._running().extraction
 
-    def _running(self) -> _Episode:
+    @property
+    def stream_counts(self) -> StreamCounts:
+        """What the stream of the running episode did wrong so far; NotReadyError if none is running."""
+        return self._running().stream_counts
+
+    @property
+    def redetection_counts(self) -> RedetectionCounts:
+        """What became of the running episode's searches so far; NotReadyError if none is running."""
+        return self._running().redetection_counts
+
+    @property
+    def last_error(self) -> str | None:
+        """What the tracker said when it last failed in the running episode, or None."""
+        return self._running().last_error
+
+    def _running(self) -> PerceptionEpisode:
         if self._episode is None:
             raise NotReadyError("no episode is running; call start with its first frame")
         return self._episode
 
-
-class _Episode:
-    """What one episode holds; a new one is built by every start."""
-
-    key_patches: KeyPatches
-
-    def __init__(self, extraction: Extraction, monitor: TrackHealthMonitor) -> None:
-        self.extraction = extraction
-        self._monitor = monitor
-
-    def take(self, frame: CameraFrame, tracks: PointTracks) -> None:
-        self.key_patches = key_patches_from_tracks(
-            tracks,
-            self._monitor.update(tracks),
-            self.extraction.keypoints.query_index,
-            frame.width_px,
-            frame.height_px,
-        )
+    def _end_episode(self) -> None:
+        if self._episode is not None:
+            self._episode.end()
+            self._episode = None
 
 
-def build_pipeline(config: PerceptionConfig, queries: Sequence[str]) -> PerceptionPipeline:
+def build_pipeline(
+    config: PerceptionConfig, queries: Sequence[str], mode: RedetectionMode = RedetectionMode.BACKGROUND
+) -> PerceptionPipeline:
     """Return the pipeline that a configuration names.
+
+    Args:
+        config: Back-ends and limits.
+        queries: One text per object.
+        mode: See `PerceptionPipeline`.
 
     Raises:
         QueryError: there are no queries.
         ConfigError: the configuration asks for what cannot be (e.g. detector `given` without boxes).
     """
-    extractor = KeypointExtractor(
-        DETECTORS[config.back_end("detector")](config),
-        SEGMENTERS[config.back_end("segmenter")](config),
-        FEATURES[config.back_end("features")](config),
-        config.num_keypoints,
-        config.seed,
-        config.choice,
+    return PerceptionPipeline(
+        build_extractor(config),
+        build_tracker(config),
+        config.health,
+        queries,
+        config.stream,
+        config.redetection,
+        mode,
     )
-    tracker = TRACKERS[config.back_end("tracker")](config)
-    return PerceptionPipeline(extractor, tracker, config.health, queries)

@@ -74,15 +74,13 @@ def _set(obj: object, name: str, value: Any) -> None:
 
 
 def _check_stamp(owner: str, stamp_ns: Any) -> int:
-    if isinstance(stamp_ns, bool) or not isinstance(stamp_ns, (int, np.integer)) or stamp_ns < 0:
-        raise InvalidValueError(f"{owner}.stamp_ns must be a non-negative integer, not {stamp_ns!r}")
-    return int(stamp_ns)
+    return _check_ns(owner, "stamp_ns", stamp_ns)
 
 
-def _check_age(owner: str, age_ns: Any) -> int:
-    if isinstance(age_ns, bool) or not isinstance(age_ns, (int, np.integer)) or age_ns < 0:
-        raise InvalidValueError(f"{owner}.result_age_ns must be a non-negative integer, not {age_ns!r}")
-    return int(age_ns)
+def _check_ns(owner: str, name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise InvalidValueError(f"{owner}.{name} must be a non-negative integer, not {value!r}")
+    return int(value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,9 +194,13 @@ class PointTracks:
         confidence: 0..1.
         result_age_ns: How much older than `stamp_ns` the newest frame is that the tracker's network has seen. 0 for
             trackers that look at every frame; a windowed one carries its last answer forward and says so here.
+        round_trip_px: How far from its start a point ends when it is tracked to this frame and back, or None if the
+            tracker does not work it out.
+        first_similarity: 0..1, how like the point looks to what it looked like when it was chosen, or None if the
+            tracker does not compare.
 
     Raises:
-        InvalidValueError: wrong shapes, or a negative age.
+        InvalidValueError: wrong shapes, NaN, or a negative age.
     """
 
     stamp_ns: int
@@ -206,6 +208,8 @@ class PointTracks:
     visible: Bool[np.ndarray, "n"]
     confidence: Float[np.ndarray, "n"]
     result_age_ns: int = 0
+    round_trip_px: Float[np.ndarray, "n"] | None = None
+    first_similarity: Float[np.ndarray, "n"] | None = None
 
     def __post_init__(self) -> None:
         _set(self, "stamp_ns", _check_stamp("PointTracks", self.stamp_ns))
@@ -213,7 +217,10 @@ class PointTracks:
         n = len(self.xy_px)
         _set(self, "visible", _array("PointTracks", "visible", self.visible, np.bool_, (n,)))
         _set(self, "confidence", _array("PointTracks", "confidence", self.confidence, np.float64, (n,)))
-        _set(self, "result_age_ns", _check_age("PointTracks", self.result_age_ns))
+        _set(self, "result_age_ns", _check_ns("PointTracks", "result_age_ns", self.result_age_ns))
+        for name in ("round_trip_px", "first_similarity"):
+            if getattr(self, name) is not None:
+                _set(self, name, _array("PointTracks", name, getattr(self, name), np.float64, (n,)))
 
     def __len__(self) -> int:
         return len(self.xy_px)
@@ -231,10 +238,12 @@ class KeyPatches:
         health: `TrackHealth` of each.
         query_index: Which text query each belongs to.
         result_age_ns: See `PointTracks`.
+        redetected_from_ns: Stamp of the snapshot whose re-detection was taken in at this frame (its points merged, or
+            refused as another thing); 0 if there was none. A replay follows these.
 
     Raises:
-        InvalidValueError: wrong shapes, a cell outside the grid, an unknown health, a negative age, or a visible
-            patch that is not TRACKED.
+        InvalidValueError: wrong shapes, a cell outside the grid, an unknown health, a negative age or query, or a
+            visible patch that is not TRACKED.
     """
 
     stamp_ns: int
@@ -244,10 +253,12 @@ class KeyPatches:
     health: Int[np.ndarray, "n"]
     query_index: Int[np.ndarray, "n"]
     result_age_ns: int = 0
+    redetected_from_ns: int = 0
 
     def __post_init__(self) -> None:
         _set(self, "stamp_ns", _check_stamp("KeyPatches", self.stamp_ns))
-        _set(self, "result_age_ns", _check_age("KeyPatches", self.result_age_ns))
+        for name in ("result_age_ns", "redetected_from_ns"):
+            _set(self, name, _check_ns("KeyPatches", name, getattr(self, name)))
         _set(self, "row_col", _array("KeyPatches", "row_col", self.row_col, np.int64, ("n", 2)))
         n = len(self.row_col)
         if n and (self.row_col.min() < 0 or self.row_col.max() >= GRID_SIZE):
@@ -265,6 +276,10 @@ class KeyPatches:
         if np.any(self.visible & (self.health != TrackHealth.TRACKED)):
             raise InvalidValueError("KeyPatches.visible is true for a patch whose health is not TRACKED")
         _set(self, "query_index", _array("KeyPatches", "query_index", self.query_index, np.int64, (n,)))
+        if n and self.query_index.min() < 0:
+            raise InvalidValueError(
+                f"KeyPatches.query_index must not be negative, not {self.query_index.min()}"
+            )
 
     def __len__(self) -> int:
         return len(self.row_col)
@@ -273,6 +288,21 @@ class KeyPatches:
     def tracked_share(self) -> float:
         """Share of patches whose health is TRACKED, 0..1; 0 if there are none."""
         return float(np.mean(self.health == TrackHealth.TRACKED)) if len(self) else 0.0
+
+    @property
+    def tracked_share_by_query(self) -> Float[np.ndarray, "queries"]:
+        """Share of each query's patches whose health is TRACKED, from query 0 to the last one that has patches."""
+        if not len(self):
+            return np.zeros(0)
+        tracked = (self.health == TrackHealth.TRACKED).astype(np.float64)
+        totals = np.bincount(self.query_index)
+        shares: np.ndarray = np.bincount(self.query_index, tracked) / np.maximum(totals, 1)
+        return shares
+
+    def tracked_share_of(self, query_index: int) -> float:
+        """Share of one query's patches whose health is TRACKED, 0..1; 0 if it has none."""
+        shares = self.tracked_share_by_query
+        return float(shares[query_index]) if 0 <= query_index < len(shares) else 0.0
 
 
 @dataclass(frozen=True, eq=False)

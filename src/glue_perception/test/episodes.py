@@ -59,6 +59,7 @@ class Episode:
             visible=(health == 0) & (self.rng.random(n) < 0.5),
             health=health,
             query_index=self.rng.integers(0, 3, n),
+            redetected_from_ns=stamp_ns - 500_000_000,
         )
 
     def chunk(self, stamp_ns: int, horizon: int) -> ActionChunk:

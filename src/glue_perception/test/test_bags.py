@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glue_perception.bags import topics
+from glue_perception.bags.messages import key_patches_message, key_patches_of
 from glue_perception.bags.reader import BagReader, UnfinishedBagWarning
 from glue_perception.bags.writer import BagWriter
 from glue_perception.errors import BagError
@@ -66,6 +67,18 @@ def test_any_chunk_comes_back(tmp_path_factory, stamp_ns, position, dt_s):
         bag.chunk(chunk)
     with BagReader(path) as bag:
         assert [same(chunk, read) for read in bag.chunks()] == [True]
+
+
+def test_tracked_shares_are_in_the_message_and_are_checked(tmp_path):
+    patches = Episode(seed=3).patches[0]
+    message = key_patches_message(patches)
+    assert np.array_equal(message.tracked_share, patches.tracked_share_by_query)
+    message.tracked_share = np.zeros(0)
+    assert same(key_patches_of(message), patches)
+    for wrong in ([0.123] * len(patches.tracked_share_by_query), [0.5] * 40):
+        message.tracked_share = np.array(wrong)
+        with pytest.raises(BagError, match="tracked shares"):
+            key_patches_of(message)
 
 
 def test_depth_is_joined_by_stamp(tmp_path):

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
-from glue_perception.errors import CheckpointError
+from glue_perception.errors import CheckpointError, WeightsError
 from glue_policy.nets.vit import (
     ClipVit,
     ImageNormalisation,
@@ -74,12 +75,28 @@ def test_unreadable_clip_says_what_to_do(tmp_path: Path, damage: str) -> None:
 
 def test_weights_directory_follows_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GLUE_WEIGHTS_DIR", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
     assert clip_weights_directory() is None
     monkeypatch.setenv("GLUE_WEIGHTS_DIR", str(tmp_path))
-    with pytest.raises(CheckpointError, match="does not exist"):
+    with pytest.raises(WeightsError, match="glue weights fetch clip-vit-base-patch16"):
         clip_weights_directory()
-    (tmp_path / "clip-vit-base-patch16").mkdir()
-    assert clip_weights_directory() == tmp_path / "clip-vit-base-patch16"
+    directory = save_clip(tmp_path / "clip-vit-base-patch16")
+    with pytest.raises(WeightsError, match=r"config\.json.*is refused"):
+        clip_weights_directory()  # not the publisher's
+    files = [{"name": "config.json"}, {"name": "model.safetensors"}]
+    manifest = {"entries": [{"name": directory.name, "files": files}]}
+    (tmp_path / "manifest.yaml").write_text(yaml.safe_dump(manifest))
+    assert clip_weights_directory() == directory
+
+
+def test_clip_is_loaded_from_a_pickle_of_plain_tensors(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    image = torch.zeros(1, 3, 224, 224)
+    expected = ClipVit(save_clip(tmp_path))(image)
+    torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    assert torch.equal(ClipVit(tmp_path)(image), expected)
 
 
 def test_small_vit_gives_cls_and_14_by_14_tokens() -> None:

@@ -33,6 +33,7 @@ from glue_perception.picture import make_folder_of, write_picture
 from glue_perception.pipeline import BACK_ENDS, PROFILES, PerceptionConfig, PerceptionPipeline, build_pipeline
 from glue_perception.preflight import Preflight
 from glue_perception.preflight_report import report_of, summary_lines
+from glue_perception.redetection.config import RedetectionMode
 from glue_perception.timing import NS_PER_S, LatencyRecorder
 from glue_perception.types import CameraFrame
 
@@ -100,12 +101,13 @@ def run(args: argparse.Namespace) -> int:
     """
     first = _first_frame(args)
     config, queries = _perception(args)
-    pipeline = build_pipeline(config, queries)
-    camera = open_camera(args.source, first)
-    try:
-        return _look(args, config, pipeline, camera, first)
-    finally:
-        camera.close()
+    mode = RedetectionMode.BACKGROUND if is_live(args.source) else RedetectionMode.WAIT
+    with build_pipeline(config, queries, mode) as pipeline:
+        camera = open_camera(args.source, first)
+        try:
+            return _look(args, config, pipeline, camera, first)
+        finally:
+            camera.close()
 
 
 def _look(

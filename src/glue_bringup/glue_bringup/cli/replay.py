@@ -27,7 +27,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Replay the bag and print the comparison."""
-    from glue_bringup.loop.replay import ReplayComparison, make_replay_runner, replay, task_of_bag
+    from glue_bringup.loop.replay import (
+        ReplayComparison,
+        make_replay_runner,
+        redetections_of,
+        replay,
+        task_of_bag,
+    )
     from glue_bringup.loop.run import write_report
     from glue_bringup.recording.bag_video import EpisodeVideo
     from glue_bringup.task_config import load_task
@@ -43,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
             EpisodeVideo(args.video, bag.metadata, task.camera.rate_hz) if args.video is not None else None
         )
         try:
-            for item in replay(bag, task, runner, latencies):
+            redetections = redetections_of(bag) if args.task is None else None
+            for item in replay(bag, task, runner, latencies, redetections):
                 comparison.add(item)
                 if video is not None:
                     video.add(item.frame, item.patches, item.chunk)

@@ -33,6 +33,8 @@ class EpisodeResult:
         deadline_misses: Chunks that came later than one policy period after their frame's capture, or not at all.
         tracked_share: Mean share of key-patches in health TRACKED.
         holds: How often the safety supervisor held the arm, by reason.
+        perception_events: How often the camera's stream was at fault, and what became of searches for lost objects;
+            only what happened.
         bag: Where the episode was recorded, or empty.
     """
 
@@ -46,6 +48,7 @@ class EpisodeResult:
     deadline_misses: int
     tracked_share: float
     holds: dict[str, int] = field(default_factory=dict)
+    perception_events: dict[str, int] = field(default_factory=dict)
     bag: str = ""
 
 

@@ -12,7 +12,8 @@ class Perceiver:
     """Runs the pipeline frame by frame and records what went in and what came out.
 
     Everything a replay needs is on record under the frame's stamp: the image, the robot's state as the policy saw
-    it, and the key-patches. One thread.
+    it, and the key-patches. A frame that is not newer than all before it changes nothing and is not recorded, since
+    a record is joined and ordered by stamps. One thread.
     """
 
     def __init__(
@@ -22,6 +23,7 @@ class Perceiver:
         self._recorder = recorder
         self._latencies = latencies
         self._shares: list[float] = []
+        self._newest_ns = -1
 
     @property
     def frames(self) -> int:
@@ -33,12 +35,21 @@ class Perceiver:
         """Mean share of patches tracked over all frames."""
         return sum(self._shares) / len(self._shares) if self._shares else 0.0
 
+    @property
+    def events(self) -> dict[str, int]:
+        """What the stream did wrong and what became of searches for lost objects; only what happened."""
+        stream, searches = self._pipeline.stream_counts, self._pipeline.redetection_counts
+        counts = {**stream.as_mapping(), **{f"searches_{k}": v for k, v in searches.as_mapping().items()}}
+        del counts["frames"]
+        return {name: count for name, count in counts.items() if isinstance(count, int) and count}
+
     def start(self, frame: CameraFrame, state: RobotState) -> Observation:
         """Find the objects in the first frame.
 
         Raises:
             QueryError: an object is absent or ambiguous.
         """
+        self._newest_ns = -1
         with self._latencies.measure("extraction"):
             self._pipeline.start(frame)
         return self._keep(frame, self._pipeline.key_patches, state)
@@ -51,7 +62,8 @@ class Perceiver:
 
     def _keep(self, frame: CameraFrame, patches: KeyPatches, state: RobotState) -> Observation:
         self._shares.append(patches.tracked_share)
-        if self._recorder is not None:
+        is_newer, self._newest_ns = frame.stamp_ns > self._newest_ns, max(frame.stamp_ns, self._newest_ns)
+        if self._recorder is not None and is_newer:
             self._recorder.frame(frame)
             self._recorder.robot_state(_at(state, frame.stamp_ns))
             self._recorder.key_patches(patches)

@@ -18,6 +18,7 @@ from glue_bringup.recording.episode_recorder import EpisodeRecorder, Outcome
 from glue_bringup.sim.protocol_twin import ProtocolTwin
 from glue_bringup.task_config import TaskConfig
 from glue_perception.pipeline import build_pipeline
+from glue_perception.redetection.config import RedetectionMode
 from glue_perception.timing import LatencyRecorder
 
 
@@ -28,7 +29,7 @@ class ProtocolSession:
 
     def __init__(self, task: TaskConfig, pilot: Pilot) -> None:
         self.latencies = LatencyRecorder()
-        self._task = task
+        self._task = task.for_simulation()
         self._pilot = pilot
 
     def __enter__(self) -> Self:
@@ -42,8 +43,10 @@ class ProtocolSession:
     def run(self, seed: int, bag: Path | None) -> EpisodeResult:
         """Start the twin, connect the driver, run one episode; see `RealtimeLoop.run`."""
         task = self._task
-        pipeline = build_pipeline(task.perception, task.queries)
         with ExitStack() as stack:
+            pipeline = stack.enter_context(
+                build_pipeline(task.perception, task.queries, RedetectionMode.BACKGROUND)
+            )
             twin = stack.enter_context(ProtocolTwin(task.task, seed=seed, camera=task.camera))
             gripper = FrankyGripper(twin.robot_ip)
             stack.callback(gripper.stop)

@@ -249,4 +249,5 @@ class RealtimeLoop:
             deadline_misses=self._deadlines.missed,
             tracked_share=round(self._perceiver.tracked_share, 4),
             holds=dict(self._control.holds),
+            perception_events=self._perceiver.events,
         )

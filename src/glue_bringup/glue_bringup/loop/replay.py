@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
+from glue_bringup.loop.episode import HostKind
 from glue_bringup.loop.pilot import EXPERT, make_runner
 from glue_bringup.task_config import TaskConfig
 from glue_perception.bags.reader import BagReader
@@ -18,6 +19,7 @@ from glue_perception.config import from_mapping
 from glue_perception.errors import BagError
 from glue_perception.geometry import matrix_from_rotation_6d, rotation_vector
 from glue_perception.pipeline import build_pipeline
+from glue_perception.redetection.config import RedetectionMode
 from glue_perception.timing import LatencyRecorder
 from glue_perception.types import ActionChunk, CameraFrame, KeyPatches, Observation, RobotState
 from glue_policy.checkpoint import find_checkpoint, load_policy
@@ -77,10 +79,31 @@ def make_replay_runner(
     )
 
 
+def redetections_of(bag: BagReader) -> dict[int, int] | None:
+    """Return when the recorded episode took in what was found again: stamp of the frame -> stamp of the snapshot.
+
+    None if the bag holds no key-patches and so does not say.
+    """
+    patches = [(p.stamp_ns, p.redetected_from_ns) for p in bag.key_patches()]
+    return {stamp_ns: from_ns for stamp_ns, from_ns in patches if from_ns} if patches else None
+
+
 def replay(
-    bag: BagReader, task: TaskConfig, runner: PolicyRunner, latencies: LatencyRecorder
+    bag: BagReader,
+    task: TaskConfig,
+    runner: PolicyRunner,
+    latencies: LatencyRecorder,
+    redetections: Mapping[int, int] | None = None,
 ) -> Iterator[ReplayedFrame]:
     """Yield every frame of the bag with what perception and policy say of it now.
+
+    Args:
+        bag: Open.
+        task: The bag's own or another.
+        runner: The policy.
+        latencies: Gets the durations of the stages.
+        redetections: See `redetections_of`, to do as the recorded episode did; None to take in everything when it
+            is due, for another task than the bag's own.
 
     Raises:
         BagError: the bag holds no images, or no robot states.
@@ -90,23 +113,25 @@ def replay(
         raise BagError("the bag holds no robot states on /glue/robot_state, so the policy cannot be run")
     recorded_patches = {patches.stamp_ns: patches for patches in bag.key_patches()}
     recorded_chunks = {chunk.stamp_ns: chunk for chunk in bag.chunks()}
-    pipeline = build_pipeline(task.perception, task.queries)
+    if bag.metadata.get("host") in (HostKind.SYNC, HostKind.PROTOCOL):
+        task = task.for_simulation()
     count = 0
-    for frame in tqdm(bag.frames(), desc="replay", unit="frame", dynamic_ncols=True):
-        if count == 0:
-            with latencies.measure("extraction"):
-                pipeline.start(frame)
-            patches = pipeline.key_patches
-        else:
-            with latencies.measure("perception"):
-                patches = pipeline.update(frame)
-        count += 1
-        recorded = recorded_chunks.get(frame.stamp_ns)
-        chunk = None
-        if recorded is not None:
-            with latencies.measure("policy"):
-                chunk = runner.infer(Observation(frame, patches, _state_at(states, frame.stamp_ns)))
-        yield ReplayedFrame(frame, patches, recorded_patches.get(frame.stamp_ns), chunk, recorded)
+    with build_pipeline(task.perception, task.queries, RedetectionMode.WAIT) as pipeline:
+        for frame in tqdm(bag.frames(), desc="replay", unit="frame", dynamic_ncols=True):
+            if count == 0:
+                with latencies.measure("extraction"):
+                    pipeline.start(frame, redetections)
+                patches = pipeline.key_patches
+            else:
+                with latencies.measure("perception"):
+                    patches = pipeline.update(frame)
+            count += 1
+            recorded = recorded_chunks.get(frame.stamp_ns)
+            chunk = None
+            if recorded is not None:
+                with latencies.measure("policy"):
+                    chunk = runner.infer(Observation(frame, patches, _state_at(states, frame.stamp_ns)))
+            yield ReplayedFrame(frame, patches, recorded_patches.get(frame.stamp_ns), chunk, recorded)
     if count == 0:
         raise BagError("the bag holds no images on /camera/camera/color/image_raw; was the camera recorded?")
 
@@ -175,7 +200,8 @@ def _spread(values: list[float]) -> dict[str, float] | None:
 
 def _identical_patches(a: KeyPatches, b: KeyPatches) -> bool:
     fields = ("row_col", "xy_px", "visible", "health", "query_index")
-    return all(np.array_equal(getattr(a, f), getattr(b, f)) for f in fields)
+    same = all(np.array_equal(getattr(a, f), getattr(b, f)) for f in fields)
+    return same and a.redetected_from_ns == b.redetected_from_ns
 
 
 def _identical_chunks(a: ActionChunk, b: ActionChunk) -> bool:

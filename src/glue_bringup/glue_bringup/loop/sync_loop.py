@@ -109,6 +109,7 @@ class SyncLoop:
             deadline_misses=deadlines.missed,
             tracked_share=round(perceiver.tracked_share, 4),
             holds=dict(control.holds),
+            perception_events=perceiver.events,
         )
 
 

@@ -14,6 +14,7 @@ from glue_bringup.recording.episode_recorder import EpisodeRecorder, Outcome
 from glue_bringup.sim.sync_twin import SyncTwin
 from glue_bringup.task_config import TaskConfig
 from glue_perception.pipeline import build_pipeline
+from glue_perception.redetection.config import RedetectionMode
 from glue_perception.timing import LatencyRecorder
 
 
@@ -24,9 +25,9 @@ class SyncSession:
 
     def __init__(self, task: TaskConfig, pilot: Pilot) -> None:
         self.latencies = LatencyRecorder()
-        self._task = task
+        self._task = task.for_simulation()
         self._pilot = pilot
-        self._pipeline = build_pipeline(task.perception, task.queries)
+        self._pipeline = build_pipeline(self._task.perception, task.queries, RedetectionMode.WAIT)
 
     def __enter__(self) -> Self:
         self._twin = SyncTwin(self._task.task, seed=0, camera=self._task.camera, gains=self._task.gains)
@@ -36,6 +37,7 @@ class SyncSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._twin.close()
+        self._pipeline.close()
 
     def run(self, seed: int, bag: Path | None) -> EpisodeResult:
         """Run one episode; see `SyncLoop.run`."""

@@ -14,6 +14,17 @@ from glue_perception.types import CameraFrame
 
 MAX_IMAGE_SIDE_PX = 16_384
 
+RGB_CHANNELS = {
+    "rgb8": (3, (0, 1, 2)),
+    "bgr8": (3, (2, 1, 0)),
+    "rgba8": (4, (0, 1, 2)),
+    "bgra8": (4, (2, 1, 0)),
+    "mono8": (1, (0, 0, 0)),
+    "8UC1": (1, (0, 0, 0)),
+    "8UC3": (3, (2, 1, 0)),
+}
+"""Encoding -> bytes per pixel, and which of them are red, green and blue. OpenCV's 8UC3 is BGR by its custom."""
+
 
 def image_message(frame: CameraFrame) -> Any:
     """Return the colour image as sensor_msgs/Image, rgb8."""
@@ -38,17 +49,19 @@ def _image(frame: CameraFrame, encoding: str, pixels: np.ndarray, bytes_per_pixe
 
 
 def rgb_of(message: Any) -> UInt8[np.ndarray, "height width 3"]:
-    """Return the pixels of a sensor_msgs/Image of encoding rgb8 or bgr8.
+    """Return the pixels of a sensor_msgs/Image of one of `RGB_CHANNELS`; grey becomes equal channels, alpha is left.
 
     Raises:
         BagError: another encoding, or sizes that contradict each other.
     """
-    if message.encoding not in ("rgb8", "bgr8"):
+    if message.encoding not in RGB_CHANNELS:
         raise BagError(
-            f"the image's encoding is {message.encoding[:32]!r}; record the colour stream as rgb8 or bgr8"
+            f"the image's encoding is {message.encoding[:32]!r}; record the colour stream as one of "
+            f"{', '.join(RGB_CHANNELS)}"
         )
-    rows = _rows(message, 3).reshape(message.height, message.width, 3)
-    return rows if message.encoding == "rgb8" else rows[..., ::-1].copy()
+    channels, order = RGB_CHANNELS[message.encoding]
+    rows = _rows(message, channels).reshape(message.height, message.width, channels)
+    return rows if message.encoding == "rgb8" else np.ascontiguousarray(rows[..., list(order)])
 
 
 def depth_of(message: Any) -> Float32[np.ndarray, "height width"]:

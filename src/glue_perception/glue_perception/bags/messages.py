@@ -67,6 +67,8 @@ def key_patches_message(patches: KeyPatches) -> Any:
         header=header(patches.stamp_ns, topics.CAMERA_FRAME),
         grid_size=GRID_SIZE,
         result_age_ns=patches.result_age_ns,
+        redetected_from_ns=patches.redetected_from_ns,
+        tracked_share=patches.tracked_share_by_query,
         patches=[
             make(
                 row=int(row),
@@ -92,15 +94,17 @@ def key_patches_message(patches: KeyPatches) -> Any:
 def key_patches_of(message: Any) -> KeyPatches:
     """Return the key-patches in a glue_msgs/KeyPatchArray.
 
+    `tracked_share` follows from the patches; a writer may leave it empty.
+
     Raises:
-        BagError: they are of another grid.
+        BagError: they are of another grid, or `tracked_share` is not that of the patches.
     """
     if message.grid_size != GRID_SIZE:
         raise BagError(
             f"the bag's key-patches are of a {message.grid_size} x {message.grid_size} grid; {GRID_SIZE} is known"
         )
     patches = message.patches
-    return KeyPatches(
+    result = KeyPatches(
         stamp_ns=stamp_ns_of(message),
         row_col=np.array([(p.row, p.col) for p in patches], dtype=np.int64).reshape(-1, 2),
         xy_px=np.array([(p.x, p.y) for p in patches], dtype=np.float64).reshape(-1, 2),
@@ -108,6 +112,23 @@ def key_patches_of(message: Any) -> KeyPatches:
         health=np.array([p.health for p in patches], dtype=np.int64),
         query_index=np.array([p.query_index for p in patches], dtype=np.int64),
         result_age_ns=int(message.result_age_ns),
+        redetected_from_ns=int(message.redetected_from_ns),
+    )
+    _check_tracked_share(result, np.asarray(message.tracked_share, np.float64))
+    return result
+
+
+def _check_tracked_share(patches: KeyPatches, said: Float[np.ndarray, "queries"]) -> None:
+    if not said.size:
+        return
+    # Lengths first: a forged query index must not decide how much memory is asked for.
+    if len(patches) and int(patches.query_index.max()) + 1 == said.size:
+        counted = patches.tracked_share_by_query
+        if np.allclose(said, counted, rtol=0.0, atol=1e-9):
+            return
+    raise BagError(
+        f"the key-patches of {patches.stamp_ns} ns claim tracked shares {said.tolist()[:8]}, which do not follow "
+        "from their patches; the message is damaged"
     )
 
 

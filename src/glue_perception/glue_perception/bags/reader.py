@@ -125,11 +125,17 @@ class BagReader:
         duration_ns = max(s[1] for s in span) - min(s[0] for s in span) if span else 0
         return BagSummary(counts, duration_ns / NS_PER_S)
 
-    def frames(self) -> Iterator[CameraFrame]:
+    def frames(self, on_bad: Callable[[BagError], None] | None = None) -> Iterator[CameraFrame]:
         """Yield the images with the intrinsics in force and, where recorded, the depth of the same stamp.
 
+        The intrinsics are those of the same stamp where there are such, else of the camera_info before.
+
+        Args:
+            on_bad: Told of every image or depth image whose content is unusable (encoding, sizes, intrinsics), which
+                is then left out. Without it the first of them ends the reading.
+
         Raises:
-            BagError: no images, or no camera_info for them.
+            BagError: no images, or no camera_info for them; a bad image, see `on_bad`.
         """
         self._require(topics.IMAGE, "was the camera recorded?")
         self._require(topics.CAMERA_INFO, "record the camera_info beside the images")
@@ -143,15 +149,18 @@ class BagReader:
         for topic, message in self._messages(topics.CAMERA_INFO, topics.ALIGNED_DEPTH, topics.IMAGE):
             if topic == topics.CAMERA_INFO:
                 intrinsics = self._decoded(camera_messages.intrinsics_of, message, topic)
+                if pending is not None and message.header.stamp == pending[0].header.stamp:
+                    pending = (pending[0], intrinsics)
             elif topic == topics.ALIGNED_DEPTH:
-                depth = self._decoded(camera_messages.depth_of, message, topic)
-                depths.append((self._decoded(messages.stamp_ns_of, message, topic), depth))
+                depth = self._usable(camera_messages.depth_of, message, topic, on_bad)
+                if depth is not None:
+                    depths.append((self._decoded(messages.stamp_ns_of, message, topic), depth))
             else:
-                if pending is not None:
-                    yield self._frame(*pending, depths)
+                if pending is not None and (frame := self._frame(*pending, depths, on_bad)) is not None:
+                    yield frame
                 pending = (message, intrinsics)
-        if pending is not None:
-            yield self._frame(*pending, depths)
+        if pending is not None and (frame := self._frame(*pending, depths, on_bad)) is not None:
+            yield frame
 
     def robot_states(self) -> Iterator[RobotState]:
         """Yield the states: /glue/robot_state or, where it is absent, joint_states joined with current_pose.
@@ -197,18 +206,34 @@ class BagReader:
         message: Any,
         intrinsics: Float[np.ndarray, "3 3"],
         depths: deque[tuple[int, Float32[np.ndarray, "height width"]]],
-    ) -> CameraFrame:
+        on_bad: Callable[[BagError], None] | None,
+    ) -> CameraFrame | None:
         def build(message: Any) -> CameraFrame:
             stamp_ns = messages.stamp_ns_of(message)
             depth = next((d for s, d in depths if s == stamp_ns), None)
             rgb = camera_messages.rgb_of(message)
             return CameraFrame(stamp_ns, message.header.frame_id, rgb, intrinsics, depth)
 
-        return self._decoded(build, message, topics.IMAGE)
+        return self._usable(build, message, topics.IMAGE, on_bad)
 
     def _values(self, topic: str, convert: Callable[[Any], T]) -> Iterator[T]:
         for _, message in self._messages(topic):
             yield self._decoded(convert, message, topic)
+
+    def _usable(
+        self,
+        convert: Callable[[Any], T],
+        message: Any,
+        topic: str,
+        on_bad: Callable[[BagError], None] | None,
+    ) -> T | None:
+        try:
+            return self._decoded(convert, message, topic)
+        except BagError as error:
+            if on_bad is None:
+                raise
+            on_bad(error)
+            return None
 
     def _decoded(self, convert: Callable[[Any], T], message: Any, topic: str) -> T:
         try:

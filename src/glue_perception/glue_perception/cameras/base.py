@@ -15,7 +15,7 @@ class Camera(Protocol):
         """Return the next new frame, skipping those that were missed, or None at the end of a recording.
 
         Raises:
-            HardwareError: no frame came within `timeout_s`.
+            HardwareError: no frame came within `timeout_s`. A live camera goes on trying: a later call may succeed.
         """
         ...
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
+from jaxtyping import Float
 
 from glue_perception.cameras.intrinsics import DEFAULT_FIELD_OF_VIEW_DEG, intrinsics_from_field_of_view
 from glue_perception.cameras.statistics import CameraStatistics, RecordingCounter
@@ -15,12 +17,19 @@ from glue_perception.timing import NS_PER_S
 from glue_perception.types import CameraFrame
 
 FRAME_ID = "camera_color_optical_frame"
+COMPLETE_SHARE = 0.9
+"""Some containers state a frame or two too many, or estimate; a clip that ends before this share has been cut off."""
+
+
+class TruncatedClipWarning(UserWarning):
+    """The clip ended long before the number of frames that its file states; what could be decoded was given."""
 
 
 class ClipCamera:
     """Gives every frame of a video file, in order, as fast as it is read; stamps come from the file's frame rate.
 
-    Unlike a live camera it skips nothing, so that a clip gives the same frames each time. One thread reads.
+    Unlike a live camera it skips nothing, so that a clip gives the same frames each time. One thread reads. A file
+    that was cut off gives what can be decoded and then, once, a TruncatedClipWarning.
 
     Args:
         path: Anything that OpenCV's FFmpeg reads.
@@ -54,11 +63,9 @@ class ClipCamera:
         self.num_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         self._start_ns, self._index = start_ns, 0
         self._grabbed = False
-        self._intrinsics = intrinsics_from_field_of_view(
-            int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)) or 1,
-            int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)) or 1,
-            field_of_view_deg,
-        )
+        self._field_of_view_deg = field_of_view_deg
+        self._intrinsics: dict[tuple[int, int], Float[np.ndarray, "3 3"]] = {}
+        self._intrinsics_of(1, 1)  # refuses a wrong field of view now
         self._counter = RecordingCounter()
         self._skip(start_frame)
 
@@ -83,11 +90,31 @@ class ClipCamera:
         if not ok:
             if self._index == 0:
                 raise HardwareError(f"{self.path} holds no frame that can be decoded; is the file cut off?")
+            self._end()
             return None
         stamp_ns = self._start_ns + round(self._index * NS_PER_S / self.rate_hz)
         self._index += 1
         self._counter.count(stamp_ns)
-        return CameraFrame(stamp_ns, FRAME_ID, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), self._intrinsics)
+        height, width = bgr.shape[:2]
+        rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        return CameraFrame(stamp_ns, FRAME_ID, rgb, self._intrinsics_of(width, height))
+
+    def _intrinsics_of(self, width_px: int, height_px: int) -> Float[np.ndarray, "3 3"]:
+        # Of each image, as the resolution may change within a stream.
+        if (width_px, height_px) not in self._intrinsics:
+            K = intrinsics_from_field_of_view(width_px, height_px, self._field_of_view_deg)
+            self._intrinsics[width_px, height_px] = K
+        return self._intrinsics[width_px, height_px]
+
+    def _end(self) -> None:
+        self._capture.release()
+        if self._index < COMPLETE_SHARE * self.num_frames - 1:
+            warnings.warn(
+                f"{self.path} states {self.num_frames} frames, but ended after {self._index}; it is cut off or "
+                "damaged",
+                TruncatedClipWarning,
+                stacklevel=3,
+            )
 
     def frames(self) -> Iterator[CameraFrame]:
         """Give all remaining frames."""

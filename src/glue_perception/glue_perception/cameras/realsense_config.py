@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
+from glue_perception.cameras.reconnect import ReconnectConfig
 from glue_perception.errors import ConfigError
 
 
@@ -18,16 +19,13 @@ class PowerLineFrequency(Enum):
 
 
 _RANGES: dict[str, tuple[float, float, str]] = {
-    "width_px": (160, 4096, "px"),
-    "height_px": (120, 3072, "px"),
-    "rate_hz": (1, 300, "Hz"),
-    "exposure_us": (1, 200_000, "us, or null for automatic exposure"),
-    "gain": (0, 512, "(the camera's own unit), or null for the camera's default"),
-    "white_balance_k": (2000, 10_000, "K, or null for automatic white balance"),
-    "stall_timeout_s": (0.2, 60, "s"),
-    "first_frame_timeout_s": (0.5, 120, "s"),
-    "reconnect_first_s": (0.01, 60, "s"),
-    "reconnect_max_s": (0.01, 600, "s"),
+    "width_px": (160, 4096, " px"),
+    "height_px": (120, 3072, " px"),
+    "rate_hz": (1, 300, " Hz"),
+    "warm_up_frames": (0, 300, ""),
+    "exposure_us": (1, 200_000, " us, or null for automatic exposure"),
+    "gain": (0, 512, " in the camera's own unit, or null for the camera's default"),
+    "white_balance_k": (2000, 10_000, " K, or null for automatic white balance"),
 }
 
 
@@ -42,19 +40,19 @@ class RealSenseConfig:
             camera there.
         width_px: Of the colour stream.
         height_px: Of the colour stream.
-        rate_hz: Frames per second; the camera offers a few, e.g. 6, 15, 30, 60.
+        rate_hz: Frames per second; cameras offer a few, e.g. 6, 15, 30 and 60.
         exposure_us: Exposure time, or None for automatic exposure.
-        gain: Only with a fixed `exposure_us`; None leaves the camera's default.
+        gain: Only with a fixed `exposure_us`; None leaves what the camera has.
         white_balance_k: Colour temperature, or None for automatic white balance.
         power_line_frequency: None leaves what the camera has (60 Hz from the factory).
         depth: Whether frames carry depth aligned to colour.
-        first_frame_timeout_s: How long after its start the stream may take to give its first frame.
-        stall_timeout_s: Silence after which the stream is taken for lost and opened anew.
-        reconnect_first_s: Wait before the second attempt to reconnect; it doubles with every further one.
-        reconnect_max_s: Longest wait between attempts.
+        warm_up_frames: So many frames of each connection are left out, while exposure settles and the clock mapping
+            learns the usual delay.
+        reconnect: When the camera counts as lost, and how patiently it is looked for.
 
     Raises:
-        ConfigError: a value is out of range, a gain without a fixed exposure, or a stall timeout below two frames.
+        ConfigError: a value is out of range, an exposure longer than a frame, a gain without a fixed exposure, or a
+            stall timeout shorter than two frames.
     """
 
     serial: str | None = None
@@ -66,31 +64,29 @@ class RealSenseConfig:
     white_balance_k: float | None = None
     power_line_frequency: PowerLineFrequency | None = None
     depth: bool = False
-    first_frame_timeout_s: float = 10.0
-    stall_timeout_s: float = 2.0
-    reconnect_first_s: float = 0.5
-    reconnect_max_s: float = 5.0
+    warm_up_frames: int = 15
+    reconnect: ReconnectConfig = field(default_factory=ReconnectConfig)
 
     def __post_init__(self) -> None:
         for name, (low, high, unit) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise ConfigError(f"{name} must lie in {low:g}..{high:g} {unit}, not {value:g}")
+                raise ConfigError(f"{name} must lie in {low:g}..{high:g}{unit}, not {value:g}")
         if self.serial is not None and not self.serial.isalnum():
             raise ConfigError(
                 f"serial must be letters and digits as printed on the camera, not {self.serial!r}"
+            )
+        if self.exposure_us is not None and self.exposure_us > 1e6 / self.rate_hz:
+            raise ConfigError(
+                f"exposure_us must be at most one frame, {1e6 / self.rate_hz:.0f} us at {self.rate_hz} Hz, "
+                f"not {self.exposure_us:g}"
             )
         if self.gain is not None and self.exposure_us is None:
             raise ConfigError(
                 "gain needs a fixed exposure_us, as automatic exposure sets the gain itself; give both or neither"
             )
-        if self.stall_timeout_s * self.rate_hz < 2.0:
+        if self.reconnect.stall_timeout_s * self.rate_hz < 2.0:
             raise ConfigError(
-                f"stall_timeout_s must be at least two frames, {2.0 / self.rate_hz:g} s at {self.rate_hz} Hz, "
-                f"not {self.stall_timeout_s:g}"
-            )
-        if self.reconnect_max_s < self.reconnect_first_s:
-            raise ConfigError(
-                f"reconnect_max_s must be at least reconnect_first_s ({self.reconnect_first_s:g} s), "
-                f"not {self.reconnect_max_s:g}"
+                f"reconnect.stall_timeout_s must be at least two frames, {2.0 / self.rate_hz:g} s at "
+                f"{self.rate_hz} Hz, not {self.reconnect.stall_timeout_s:g}"
             )

@@ -9,7 +9,14 @@ from jaxtyping import Bool, Float, UInt8
 
 
 class FeatureEncoder(Protocol):
-    """Describes pixels so that K-means can group them. Only masked pixels are described, to bound memory."""
+    """Describes pixels so that K-means can group them. Only masked pixels are described, to bound memory.
+
+    Attributes:
+        max_pixels: A larger mask is thinned out before it is described (`keypoint_extractor.thinned`), because the
+            vectors are long; None where they are not.
+    """
+
+    max_pixels: int | None
 
     def encode(
         self, rgb: UInt8[np.ndarray, "height width 3"], mask: Bool[np.ndarray, "height width"]

@@ -27,6 +27,7 @@ class LabPositionEncoder:
         if not 0.0 <= position_weight < np.inf:
             raise ConfigError(f"position_weight must be finite and not negative, not {position_weight}")
         self._position_weight = position_weight
+        self.max_pixels: int | None = None
 
     def encode(
         self, rgb: UInt8[np.ndarray, "height width 3"], mask: Bool[np.ndarray, "height width"]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
 from glue_perception.errors import CheckpointError
+from glue_perception.weights.store import WEIGHTS_VARIABLE, WeightsStore
 
 TOKENS_PER_SIDE = 14
 
@@ -24,7 +24,6 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 """Of OpenAI's CLIP; used for the small encoders too."""
 
 CLIP_DIRECTORY = "clip-vit-base-patch16"
-WEIGHTS_VARIABLE = "GLUE_WEIGHTS_DIR"
 
 
 class ImageNormalisation(nn.Module):
@@ -72,12 +71,20 @@ class ClipVit(nn.Module):
             )
             self.model = CLIPVisionModel(config)
             return
-        remedy = f"Put config.json and model.safetensors of openai/clip-vit-base-patch16 into {weights}"
+        remedy = (
+            f"Run `glue weights fetch {CLIP_DIRECTORY}`, or put config.json and model.safetensors of "
+            f"openai/clip-vit-base-patch16 into {weights}"
+        )
         try:
             self.model, loading = CLIPVisionModel.from_pretrained(
-                str(weights), local_files_only=True, use_safetensors=True, output_loading_info=True
+                str(weights),
+                local_files_only=True,
+                # The publisher's own file is a pickle; it is read as plain tensors where there is nothing better.
+                use_safetensors=(weights / "model.safetensors").is_file(),
+                weights_only=True,
+                output_loading_info=True,
             )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        except Exception as error:  # a damaged file has many ways to be wrong, each reader its own errors
             raise CheckpointError(f"cannot load CLIP ViT-B/16: {error}. {remedy}") from error
         found = self.model.config
         shape = (found.hidden_size, found.image_size, found.patch_size)
@@ -100,20 +107,17 @@ class ClipVit(nn.Module):
 
 
 def clip_weights_directory() -> Path | None:
-    """Return the directory of CLIP's weights under GLUE_WEIGHTS_DIR, or None where that is not set.
+    """Return the directory of CLIP's weights in the store, the same that perception's features load.
+
+    Without GLUE_WEIGHTS_DIR and without the weights in the default store, None.
 
     Raises:
-        CheckpointError: the variable is set but holds no such directory.
+        WeightsError: the variable is set or the directory is there, but the weights are missing or damaged.
     """
-    root = os.environ.get(WEIGHTS_VARIABLE)
-    if not root:
+    store = WeightsStore()
+    if not os.environ.get(WEIGHTS_VARIABLE) and not (store.root / CLIP_DIRECTORY).is_dir():
         return None
-    directory = Path(root) / CLIP_DIRECTORY
-    if not directory.is_dir():
-        raise CheckpointError(
-            f"{WEIGHTS_VARIABLE} is {root}, but {directory} does not exist; put CLIP's weights there"
-        )
-    return directory
+    return store.directory(CLIP_DIRECTORY)
 
 
 class Block(nn.Module):

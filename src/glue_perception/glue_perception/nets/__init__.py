@@ -1,0 +1,1 @@
+"""What the networks of detectors, segmenters and features share: device, number format, loading."""

@@ -1,0 +1,1 @@
+"""Pretrained weights: what they are (manifest), where they lie (store), how they get there (fetch)."""
