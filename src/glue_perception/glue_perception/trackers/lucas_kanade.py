@@ -173,9 +173,9 @@ class _State:
         self._learn(frame.rgb, rest, moved, rests, visible)
         self._go_on(frame.rgb, rest, moved, rests, visible, xy)
         self._last_gray = gray
-        round_trip_px = np.where(rests, 0.0, np.minimum(moved.round_trip_px, _UNEXPLAINED_PX))
+        round_trip_px = np.where(rests, 0.0, moved.round_trip_px)
         similarity = np.where(rests, rest.similarity, moved.similarity)
-        trust = np.exp(-np.minimum(round_trip_px, 10.0) / (2.0 * self._scale))
+        trust = np.exp(-round_trip_px / (2.0 * self._scale))
         at_rest = self._sampler.similarity(rest.patch, self._first_patch)
         return PointTracks(
             frame.stamp_ns,
@@ -216,6 +216,8 @@ class _State:
         common_xy = self._common_motion(flow_xy, seen)
         followed = seen & self._plausible(flow_xy, common_xy)
         place = np.where(followed[:, None], flow_xy, common_xy)
+        # Flow on a plain surface is noise; where the object's motion stands in for it, its error says nothing.
+        round_trip_px = np.where(followed, round_trip_px, 0.0)
         place, followed = self._best_rival(rgb, gray, place, followed, flow_xy, seen)
         place, first, patch = self._align(rgb, gray, place, followed)
         similarity = np.maximum(first, self._sampler.similarity(patch, self._adapted_patch))
