@@ -103,6 +103,16 @@ def test_an_empty_mask_names_the_query(segmenter) -> None:
             mlp.proj_out.weight.data.copy_(weight)
 
 
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_half_precision_is_close(segmenter, weights_root, precision) -> None:
+    from glue_perception.nets.compute import Compute, Device, Precision
+    from glue_perception.segmenters.sam import SamSegmenter
+
+    compute = Compute(Device.CPU, Precision(precision))
+    half = SamSegmenter(weights_root / "sam-vit-base", SamConfig(min_part_share=0.0), compute)
+    assert (half.segment(IMAGE, [BOX]) != segmenter.segment(IMAGE, [BOX])).mean() < 0.05
+
+
 def test_a_grey_image_of_odd_size(segmenter) -> None:
     mask = segmenter.segment(np.full((37, 91, 3), 90, np.uint8), [detection(3, 3, 30, 30)])
     assert mask.shape == (1, 37, 91)

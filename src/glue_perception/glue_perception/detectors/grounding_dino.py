@@ -30,8 +30,8 @@ class GroundingDinoDetector:
     Args:
         directory: Weights, tokenizer and image processor in Hugging Face's format.
         config: Thresholds.
-        compute: Where it runs. Half precision is used on CUDA only: the network samples its image features at
-            positions that are computed in the same numbers, and a CPU gains nothing from them.
+        compute: Where it runs. Always in float32, whatever the precision: box corners in bfloat16 (8 bits) would be
+            off by whole pixels, and it runs once per episode.
 
     Raises:
         WeightsError: the folder cannot be loaded.
@@ -42,7 +42,6 @@ class GroundingDinoDetector:
     ) -> None:
         transformers = import_networks("detector grounding_dino")
         self._config = config or GroundingDinoConfig()
-        # bfloat16 has 8 bits of fraction: box corners would be off by whole pixels.
         compute = compute or Compute()
         self._model: Any = load_network(
             transformers.GroundingDinoForObjectDetection,

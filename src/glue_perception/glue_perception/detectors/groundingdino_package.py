@@ -30,7 +30,8 @@ from glue_perception.preflight import RefusalReason
 from glue_perception.types import Detection
 
 INSTALL_COMMAND = (
-    "pip install 'glue_perception[groundingdino-py]' in an environment of its own (transformers 4.57.6)"
+    "pip install groundingdino-py transformers==4.57.6 torchvision, in an environment of its own, "
+    "see docs/full_profile.md"
 )
 
 _SHORT_SIDE_PX, _LONG_SIDE_PX = 800, 1333

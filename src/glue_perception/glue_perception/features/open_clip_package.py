@@ -21,7 +21,9 @@ from glue_perception.nets.loading import import_networks, read_folder, torch_dev
 from glue_perception.nets.tensor_files import fill, read_tensors
 from glue_perception.nets.torchvision_import import import_torchvision
 
-INSTALL_COMMAND = "pip install 'glue_perception[open-clip]'"
+INSTALL_COMMAND = (
+    "pip install open_clip_torch torchvision (beside a CPU build of torch see docs/full_profile.md)"
+)
 
 _RENAMED = (
     (r"embeddings\.class_embedding", "class_embedding"),

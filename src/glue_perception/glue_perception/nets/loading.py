@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-INSTALL_COMMAND = "pip install 'glue_perception[full]'"
+INSTALL_COMMAND = "pip install 'torch>=2.6' 'transformers>=5' safetensors pillow"
 
 
 def import_networks(what: str) -> Any:

@@ -58,7 +58,8 @@ class SamSegmenter:
             features = self._model.get_image_embeddings(inputs["pixel_values"].to(device, dtype))
             out = self._model(
                 image_embeddings=features,
-                input_boxes=inputs["input_boxes"].to(device, dtype),
+                # Corners stay float32 until the network has divided them by the image's size.
+                input_boxes=inputs["input_boxes"].to(device, torch.float32),
                 multimask_output=True,
             )
         (masks,) = self._processor.post_process_masks(

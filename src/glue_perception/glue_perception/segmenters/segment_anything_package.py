@@ -18,7 +18,9 @@ from glue_perception.segmenters.box_masks import best_mask, boxes_of
 from glue_perception.segmenters.sam_config import SamConfig
 from glue_perception.types import Detection
 
-INSTALL_COMMAND = "pip install 'glue_perception[segment-anything]'"
+INSTALL_COMMAND = (
+    "pip install segment-anything torchvision (beside a CPU build of torch see docs/full_profile.md)"
+)
 _VARIANTS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 
 
