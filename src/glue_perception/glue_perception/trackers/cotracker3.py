@@ -74,7 +74,7 @@ def load_model(path: Path) -> torch.nn.Module:
         raise CheckpointError(
             f"{path} does not hold CoTracker3: it has no time_emb; expected is {WEIGHTS_FILE}"
         )
-    model = _untrained_model(int(weights["time_emb"].shape[1]))
+    model = untrained_model(int(weights["time_emb"].shape[1]))
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -85,7 +85,12 @@ def load_model(path: Path) -> torch.nn.Module:
     return model
 
 
-def _untrained_model(window_frames: int) -> torch.nn.Module:
+def untrained_model(window_frames: int) -> torch.nn.Module:
+    """Return CoTracker3's online model with random weights, for tests and timing.
+
+    Raises:
+        MissingDependencyError: CoTracker is not installed.
+    """
     # CoTracker seeds torch's global generator when it is imported, and building draws from it.
     with torch.random.fork_rng(devices=[]):
         try:
