@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from glue_perception.errors import GlueError
+from glue_perception.nets.compute import Device
 from glue_perception.trackers.cotracker3 import CoTracker3Network, load_model, untrained_model
-from glue_perception.trackers.cotracker3_config import CoTracker3Config, NetworkDevice
+from glue_perception.trackers.cotracker3_config import CoTracker3Config
 from glue_perception.trackers.flow_carry import FlowCarry
 from glue_perception.trackers.window_network import WindowQueries
 
@@ -30,7 +31,7 @@ def main() -> int:
     """Print one line per setting."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, help="scaled_online.pth; random weights if left out")
-    parser.add_argument("--device", type=NetworkDevice, default=NetworkDevice.AUTO, help="auto, cpu or cuda")
+    parser.add_argument("--device", type=Device, default=Device.AUTO, help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, default=1, help="of the processor (default 1)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -38,7 +39,7 @@ def main() -> int:
         model = load_model(args.weights) if args.weights else untrained_model(16)
         _time_flow()
         for values in SETTINGS:
-            _time_network(CoTracker3Network(model, CoTracker3Config(device=args.device, **values)), values)
+            _time_network(CoTracker3Network(model, CoTracker3Config(**values), args.device), values)
     except GlueError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
