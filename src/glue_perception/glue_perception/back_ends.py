@@ -110,7 +110,7 @@ def _cotracker3(config: PerceptionConfig) -> PointTracker:
     # Torch is loaded only where a network is asked for.
     from glue_perception.trackers.cotracker3 import build_cotracker3
 
-    return build_cotracker3(config.cotracker3)
+    return build_cotracker3(config.cotracker3, config.device)
 
 
 DETECTORS: dict[str, Callable[[PerceptionConfig], Detector]] = {

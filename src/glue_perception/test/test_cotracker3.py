@@ -5,17 +5,19 @@ import logging
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from correlation_network import CorrelationNetwork
 
+from glue_perception.back_ends import TRACKERS, PerceptionConfig
 from glue_perception.config import from_mapping, to_mapping
-from glue_perception.errors import CheckpointError, ConfigError, MissingDependencyError
-from glue_perception.pipeline import TRACKERS, PerceptionConfig
+from glue_perception.errors import ConfigError, MissingDependencyError, WeightsError
+from glue_perception.nets.compute import Device
 from glue_perception.trackers.cotracker3 import CoTracker3Network, load_model
-from glue_perception.trackers.cotracker3_config import CoTracker3Config, NetworkDevice
+from glue_perception.trackers.cotracker3_config import CoTracker3Config
 from glue_perception.trackers.window_network import WindowQueries
 from glue_perception.types import CameraFrame, Keypoints
 
@@ -29,17 +31,18 @@ SMALL = CoTracker3Config(
     input_width_px=96,
     support_grid=3,
     iterations=1,
-    device=NetworkDevice.CPU,
 )
 
 
 def settings(values: dict) -> PerceptionConfig:
-    return from_mapping(PerceptionConfig, {"tracker": "cotracker3", "cotracker3": values}, "task.yaml")
+    return from_mapping(
+        PerceptionConfig, {"tracker": "cotracker3", "device": "cpu", "cotracker3": values}, "task.yaml"
+    )
 
 
 def test_settings_from_yaml_and_back() -> None:
-    config = settings({"weights": "a/scaled_online.pth", "device": "cpu", "background": False})
-    assert config.cotracker3.device is NetworkDevice.CPU
+    config = settings({"weights": "a/scaled_online.pth", "background": False})
+    assert config.cotracker3.weights == Path("a/scaled_online.pth")
     assert from_mapping(PerceptionConfig, to_mapping(config), "x") == config
 
 
@@ -49,7 +52,6 @@ def test_settings_from_yaml_and_back() -> None:
         ({"input_height_px": 382}, "multiple of 4.*nearest is 384"),
         ({"support_grid": 1}, "support_grid"),
         ({"iterations": 0}, "iterations"),
-        ({"device": "gpu"}, "Did you mean 'cpu'"),
         ({"min_visible_score": 2.0}, "min_visible_score"),
         ({"backgroud": True}, "Did you mean 'background'"),
     ],
@@ -59,23 +61,27 @@ def test_settings_refuse(values, says) -> None:
         settings(values)
 
 
-def test_missing_weights_say_what_to_fetch_and_under_which_licence(tmp_path) -> None:
-    with pytest.raises(ConfigError, match=r"cotracker3\.weights.*scaled_online\.pth.*BY-NC"):
+def test_missing_weights_say_how_to_fetch_them(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("GLUE_WEIGHTS_DIR", str(tmp_path))
+    with pytest.raises(WeightsError, match=r"scaled_online\.pth.*glue weights fetch cotracker3-online"):
         TRACKERS["cotracker3"](settings({}))
-    with pytest.raises(CheckpointError, match=r"nowhere\.pth.*fetch scaled_online\.pth.*BY-NC"):
+    with pytest.raises(WeightsError, match=r"nowhere\.pth.*BY-NC.*glue weights fetch cotracker3-online"):
         TRACKERS["cotracker3"](settings({"weights": str(tmp_path / "nowhere.pth")}))
 
 
 def test_wrong_weights_are_refused(tmp_path) -> None:
     path = tmp_path / "scaled_online.pth"
     path.write_bytes(b"not a checkpoint")
-    with pytest.raises(CheckpointError, match="cannot read"):
+    with pytest.raises(WeightsError, match="cannot read"):
         load_model(path)
     torch.save([1, 2], path)
-    with pytest.raises(CheckpointError, match="names to tensors"):
+    with pytest.raises(WeightsError, match="no dictionary of tensors"):
         load_model(path)
     torch.save({"weight": torch.zeros(3)}, path)
-    with pytest.raises(CheckpointError, match="no time_emb"):
+    with pytest.raises(WeightsError, match="no time_emb"):
+        load_model(path)
+    torch.save({"time_emb": torch.zeros(1, 60, 8)}, path)
+    with pytest.raises(WeightsError, match=r"60 frames.*offline.*scaled_online\.pth"):
         load_model(path)
 
 
@@ -94,7 +100,7 @@ def test_another_online_state_is_refused() -> None:
             self.online_ind = 0
 
     with pytest.raises(MissingDependencyError, match=r"online_coords_predicted.*install the known one"):
-        CoTracker3Network(Other(), SMALL)
+        CoTracker3Network(Other(), SMALL, Device.CPU)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has CUDA")
@@ -102,8 +108,8 @@ def test_cuda_where_there_is_none_is_refused() -> None:
     class Model(CorrelationNetwork):
         def init_video_online_processing(self): ...
 
-    with pytest.raises(ConfigError, match="sees no CUDA"):
-        CoTracker3Network(Model(), CoTracker3Config(device=NetworkDevice.CUDA))
+    with pytest.raises(ConfigError, match="no CUDA"):
+        CoTracker3Network(Model(), SMALL, Device.CUDA)
 
 
 def test_the_pipeline_loads_without_torch() -> None:
@@ -184,7 +190,7 @@ def test_equals_cotrackers_own_predictor_though_its_state_is_cut(weights) -> Non
     queries = torch.cat([torch.zeros(5, 1), torch.from_numpy(POINTS).float()], 1)[None]
     predictor(video, is_first_step=True, queries=queries, add_support_grid=True)
     config = replace(SMALL, iterations=6)  # The predictor's own number.
-    ours = answers(CoTracker3Network(load_model(weights), config), frames, 3)
+    ours = answers(CoTracker3Network(load_model(weights), config, Device.CPU), frames, 3)
     for k, answer in enumerate(ours):
         theirs, seen = predictor(video[:, 4 * k : 4 * k + WINDOW], add_support_grid=True)
         assert theirs.shape[1] == WINDOW + 4 * k, "the predictor keeps all frames"
@@ -201,7 +207,7 @@ def test_equals_cotrackers_own_predictor_though_its_state_is_cut(weights) -> Non
 
 @needs_cotracker
 def test_state_does_not_grow(weights) -> None:
-    network = CoTracker3Network(load_model(weights), SMALL)
+    network = CoTracker3Network(load_model(weights), SMALL, Device.CPU)
     frames = images(WINDOW)
     network.begin(len(POINTS))
     sizes = []
@@ -220,7 +226,7 @@ def test_places_come_back_exactly_from_another_size(weights, height, width) -> N
     model = load_model(weights)
     with torch.no_grad():
         model.updateformer.flow_head.weight.zero_()
-    network = CoTracker3Network(model, SMALL)
+    network = CoTracker3Network(model, SMALL, Device.CPU)
     corners = np.array([[0.0, 0], [width - 1, height - 1], [0.25 * width, 0.75 * height]])
     network.begin(len(corners))
     answer = network.track(images(WINDOW, height, width), first_queries(corners))
@@ -230,10 +236,10 @@ def test_places_come_back_exactly_from_another_size(weights, height, width) -> N
 @needs_cotracker
 def test_a_point_that_begins_anew_forgets_how_it_looked(weights) -> None:
     frames, place = images(WINDOW + 8), np.array([[33.0, 44.0]])
-    network = CoTracker3Network(load_model(weights), SMALL)
+    network = CoTracker3Network(load_model(weights), SMALL, Device.CPU)
     answers(network, frames, 1)
     network.track(frames[4:-4], WindowQueries(np.array([2]), np.array([WINDOW - 1]), place))
-    fresh = CoTracker3Network(load_model(weights), SMALL)
+    fresh = CoTracker3Network(load_model(weights), SMALL, Device.CPU)
     fresh.begin(len(POINTS))
     xy = POINTS.copy()
     xy[2] = place
@@ -288,5 +294,5 @@ def test_safetensors_and_wrong_model(weights, tmp_path) -> None:
     assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
     del state["fnet.conv1.weight"]
     torch.save({"model": state}, tmp_path / "wrong.pth")
-    with pytest.raises(CheckpointError, match=r"does not fit.*fnet\.conv1\.weight"):
+    with pytest.raises(WeightsError, match=r"lacks 1 tensors.*fnet\.conv1\.weight"):
         load_model(tmp_path / "wrong.pth")

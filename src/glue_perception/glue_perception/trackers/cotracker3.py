@@ -15,8 +15,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from glue_perception.errors import CheckpointError, ConfigError, MissingDependencyError
-from glue_perception.trackers.cotracker3_config import CoTracker3Config, NetworkDevice
+from glue_perception.errors import MissingDependencyError, WeightsError
+from glue_perception.nets.compute import Device
+from glue_perception.nets.loading import torch_device
+from glue_perception.nets.tensor_files import fill, read_tensors
+from glue_perception.trackers.cotracker3_config import CoTracker3Config
 from glue_perception.trackers.window_network import WindowAnswer, WindowQueries
 from glue_perception.trackers.windowed import WindowedTracker
 from glue_perception.weights.store import WeightsStore
@@ -29,37 +32,49 @@ INSTALL_COMMAND = (
 )
 """The revision whose online state this adapter knows."""
 
-WEIGHTS_FILE = "scaled_online.pth"
 WEIGHTS_ENTRY = "cotracker3-online"
+WEIGHTS_FILE = "scaled_online.pth"
+
+_MAX_WINDOW_FRAMES = 32
+"""The online models have 16; the offline ones, whose tensors have the same names, 60."""
 
 _PREDICTED = ("online_coords_predicted", "online_vis_predicted", "online_conf_predicted")
 _STATE = (*_PREDICTED, "online_ind", "online_track_feat", "online_track_support")
 """Attributes of the model that carry it from window to window."""
 
 
-def build_cotracker3(config: CoTracker3Config) -> WindowedTracker:
-    """Return the tracker with its weights loaded; says once in the log under which licence.
+def build_cotracker3(config: CoTracker3Config, device: Device = Device.AUTO) -> WindowedTracker:
+    """Return the tracker with its weights loaded; says in the log under which licence.
+
+    Args:
+        config: Weights and limits.
+        device: Where the network runs; always in float32.
 
     Raises:
         MissingDependencyError: CoTracker is not installed.
+        WeightsError: the weights are missing, unreadable, or of another model.
         ConfigError: CUDA is asked for and there is none.
-        WeightsError: no weights are named, and none have been fetched.
-        CheckpointError: the weights that are named are missing, unreadable, or of another model.
     """
-    network = CoTracker3Network(load_model(weights_file(config)), config)
+    network = CoTracker3Network(load_model(weights_file(config)), config, device)
     LOG.warning("CoTracker3 (code and weights) is licensed %s", LICENCE)
     return WindowedTracker(network, config)
 
 
 def weights_file(config: CoTracker3Config) -> Path:
-    """Return where the online model's weights are: the file that the configuration names, or the fetched ones.
+    """Return where the online model's weights are: the named file, or the store's.
 
     Raises:
-        WeightsError: none are named, and none have been fetched.
+        WeightsError: it is not there; the message says how to get it.
     """
     if config.weights is None:
         return WeightsStore().only_file(WEIGHTS_ENTRY)
-    return config.weights.expanduser()
+    path = config.weights.expanduser()
+    if not path.is_file():
+        raise WeightsError(
+            f"there is no file {path}; set cotracker3.weights to the path of {WEIGHTS_FILE} ({LICENCE}), "
+            f"or leave it out and fetch it: `glue weights fetch {WEIGHTS_ENTRY}`"
+        )
+    return path
 
 
 def load_model(path: Path) -> torch.nn.Module:
@@ -67,25 +82,28 @@ def load_model(path: Path) -> torch.nn.Module:
 
     Raises:
         MissingDependencyError: CoTracker is not installed.
-        CheckpointError: the file is missing, unreadable, or of another model.
+        WeightsError: the file is unreadable, or of another model.
     """
-    weights = _read_weights(path)
+    weights = read_tensors(path)
     if "time_emb" not in weights or weights["time_emb"].ndim != 3:
-        raise CheckpointError(
-            f"{path} does not hold CoTracker3: it has no time_emb; expected is {WEIGHTS_FILE}"
+        raise WeightsError(f"{path} does not hold CoTracker3: it has no time_emb; expected is {WEIGHTS_FILE}")
+    window_frames = int(weights["time_emb"].shape[1])
+    if window_frames > _MAX_WINDOW_FRAMES:
+        raise WeightsError(
+            f"{path} is a model for windows of {window_frames} frames, CoTracker3's offline one; "
+            f"expected is the online one, {WEIGHTS_FILE}"
         )
-    model = _untrained_model(int(weights["time_emb"].shape[1]))
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{path} does not fit CoTracker3's online model; expected is {WEIGHTS_FILE}: "
-            f"{' '.join(str(error).split())[:300]}"
-        ) from error
+    model = untrained_model(window_frames)
+    fill(model, weights, path)
     return model
 
 
-def _untrained_model(window_frames: int) -> torch.nn.Module:
+def untrained_model(window_frames: int) -> torch.nn.Module:
+    """Return CoTracker3's online model with random weights, for tests and timing.
+
+    Raises:
+        MissingDependencyError: CoTracker is not installed.
+    """
     # CoTracker seeds torch's global generator when it is imported, and building draws from it.
     with torch.random.fork_rng(devices=[]):
         try:
@@ -99,30 +117,6 @@ def _untrained_model(window_frames: int) -> torch.nn.Module:
     return model
 
 
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    if not path.is_file():
-        raise CheckpointError(
-            f"there is no file {path}; fetch {WEIGHTS_FILE} of CoTracker3 ({LICENCE}), which "
-            "CoTracker's README links to, and set cotracker3.weights to its path"
-        )
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            weights = load_file(path)
-        else:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # Unreadable files raise half a dozen kinds of errors.
-        raise CheckpointError(f"cannot read weights from {path}: {error}") from error
-    weights = weights.get("model", weights) if isinstance(weights, dict) else {}
-    if not weights or not all(isinstance(tensor, torch.Tensor) for tensor in weights.values()):
-        raise CheckpointError(
-            f"{path} does not hold a mapping of names to tensors; expected is {WEIGHTS_FILE}"
-        )
-    return weights
-
-
 class CoTracker3Network:
     """CoTracker3's online model as a `WindowNetwork`.
 
@@ -133,15 +127,16 @@ class CoTracker3Network:
 
     Args:
         model: `CoTrackerThreeOnline`.
-        config: Input size, support grid, iterations, device.
+        config: Input size, support grid, iterations.
+        device: Where it runs.
 
     Raises:
         ConfigError: CUDA is asked for and there is none.
         MissingDependencyError: the model keeps its online state otherwise than the known revision of CoTracker.
     """
 
-    def __init__(self, model: Any, config: CoTracker3Config) -> None:
-        self._device = _torch_device(config.device)
+    def __init__(self, model: Any, config: CoTracker3Config, device: Device = Device.AUTO) -> None:
+        self._device = torch_device(device)
         self._model = model
         self._model.to(self._device).eval().requires_grad_(False)
         self._model.init_video_online_processing()
@@ -226,14 +221,6 @@ def _scale(input_size: tuple[int, int], height: int, width: int) -> Float[torch.
     return torch.tensor(
         [(columns - 1) / max(1, width - 1), (rows - 1) / max(1, height - 1)], dtype=torch.float64
     )
-
-
-def _torch_device(device: NetworkDevice) -> torch.device:
-    if device is NetworkDevice.AUTO:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device is NetworkDevice.CUDA and not torch.cuda.is_available():
-        raise ConfigError("cotracker3.device is cuda, but torch sees no CUDA device; use auto or cpu")
-    return torch.device(device.value)
 
 
 def _support_grid(config: CoTracker3Config) -> Float[torch.Tensor, "k 2"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 from glue_perception.errors import ConfigError
@@ -15,14 +14,6 @@ FEATURE_STRIDE = 4
 MAX_SUPPORT_GRID = 32
 
 
-class NetworkDevice(Enum):
-    """Where a network runs. AUTO is CUDA where there is one, else the processor."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
 @dataclass(frozen=True)
 class CoTracker3Config(WindowedTrackerConfig):
     """Section `cotracker3` of the perception configuration. Code and weights of CoTracker3 are CC BY-NC 4.0.
@@ -30,9 +21,9 @@ class CoTracker3Config(WindowedTrackerConfig):
     The licence allows NON-COMMERCIAL use only. Nothing of CoTracker is part of this project.
 
     Attributes:
-        weights: File of the ONLINE model (`scaled_online.pth`, or the same as .safetensors); None asks the store of
-            weights. The window's length is read from it (16 frames, moved on by 8).
-        device: Where the network runs.
+        weights: File of the ONLINE model (`scaled_online.pth`, or the same as .safetensors); None takes it from the
+            store of weights (`glue weights fetch cotracker3-online`). The window's length is read from
+            it (16 frames, moved on by 8).
         input_height_px: Rows of the network's input, a multiple of 4. 384 x 512 is what it was trained with.
         input_width_px: Columns of the network's input, a multiple of 4.
         support_grid: Side of a grid of further points over the image that help the network; 0 for none. 6 is
@@ -44,7 +35,6 @@ class CoTracker3Config(WindowedTrackerConfig):
     """
 
     weights: Path | None = None
-    device: NetworkDevice = NetworkDevice.AUTO
     input_height_px: int = 384
     input_width_px: int = 512
     support_grid: int = 6
