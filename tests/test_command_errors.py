@@ -79,7 +79,8 @@ def test_query_without_a_match_in_the_scene(capsys, tmp_path, untrained) -> None
     assert "purple button" in line
 
 
-def test_query_without_a_match_in_a_picture(capsys, tmp_path) -> None:
+def test_query_without_a_match_in_a_picture(capsys, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
     picture = tmp_path / "grey.png"
     Image.fromarray(np.full((120, 160, 3), 90, np.uint8)).save(picture)
     code, line = error_of(capsys, "detect", str(picture), "--query", "red button")
@@ -144,8 +145,8 @@ def test_pictures_that_are_not_rgb_are_read_as_rgb(capsys, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("encoding", "focal_px", "says"),
     [
-        ("mono8", 600.0, "record the colour stream as rgb8 or bgr8"),
-        ("rgba8", 600.0, "record the colour stream as rgb8 or bgr8"),
+        ("yuv422", 600.0, "record the colour stream as one of"),
+        ("16UC1", 600.0, "record the colour stream as one of"),
         ("rgb8", float("nan"), "calibrate the camera"),
         ("rgb8", 0.0, "calibrate the camera"),
     ],
@@ -163,7 +164,7 @@ def bag_of_one_image(path: Path, encoding: str, focal_px: float) -> Path:
     info, image = message_class("sensor_msgs/msg/CameraInfo"), message_class("sensor_msgs/msg/Image")
     roi = message_class("sensor_msgs/msg/RegionOfInterest")(0, 0, 0, 0, False)
     K = np.array([focal_px, 0, 80, 0, focal_px, 60, 0, 0, 1])
-    bytes_per_pixel = {"mono8": 1, "rgb8": 3, "rgba8": 4}[encoding]
+    bytes_per_pixel = {"rgb8": 3, "yuv422": 2, "16UC1": 2}[encoding]
     pixels = np.zeros(120 * 160 * bytes_per_pixel, np.uint8)
     messages = {
         topics.CAMERA_INFO: info(

@@ -12,8 +12,8 @@ from glue_perception.errors import ConfigError
 class GroundingDinoConfig:
     """The `grounding_dino` section of the perception configuration, for `grounding_dino` and `groundingdino_py`.
 
-    `min_score` and `ambiguity_ratio` are this detector's limits for the common choice; `choice` overrides them. They
-    and the thresholds come from Grounding DINO's own demonstration (0.35 and 0.25); the paper names none. A candidate
+    `min_score` and `ambiguity_ratio` are this detector's limits for the common choice (`object_choice`). They and the
+    thresholds come from Grounding DINO's own demonstration (0.35 and 0.25); the paper names none. A candidate
     between `box_threshold` and `min_score` is shown to people, and refused.
 
     Attributes:

@@ -19,6 +19,7 @@ from glue_perception.errors import CheckpointError, ConfigError, MissingDependen
 from glue_perception.trackers.cotracker3_config import CoTracker3Config, NetworkDevice
 from glue_perception.trackers.window_network import WindowAnswer, WindowQueries
 from glue_perception.trackers.windowed import WindowedTracker
+from glue_perception.weights.store import WeightsStore
 
 LOG = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ INSTALL_COMMAND = (
 """The revision whose online state this adapter knows."""
 
 WEIGHTS_FILE = "scaled_online.pth"
+WEIGHTS_ENTRY = "cotracker3-online"
 
 _PREDICTED = ("online_coords_predicted", "online_vis_predicted", "online_conf_predicted")
 _STATE = (*_PREDICTED, "online_ind", "online_track_feat", "online_track_support")
@@ -40,8 +42,9 @@ def build_cotracker3(config: CoTracker3Config) -> WindowedTracker:
 
     Raises:
         MissingDependencyError: CoTracker is not installed.
-        ConfigError: no weights are named, or CUDA is asked for and there is none.
-        CheckpointError: the weights are missing, unreadable, or of another model.
+        ConfigError: CUDA is asked for and there is none.
+        WeightsError: no weights are named, and none have been fetched.
+        CheckpointError: the weights that are named are missing, unreadable, or of another model.
     """
     network = CoTracker3Network(load_model(weights_file(config)), config)
     LOG.warning("CoTracker3 (code and weights) is licensed %s", LICENCE)
@@ -49,16 +52,13 @@ def build_cotracker3(config: CoTracker3Config) -> WindowedTracker:
 
 
 def weights_file(config: CoTracker3Config) -> Path:
-    """Return where the online model's weights are.
+    """Return where the online model's weights are: the file that the configuration names, or the fetched ones.
 
     Raises:
-        ConfigError: no file is named.
+        WeightsError: none are named, and none have been fetched.
     """
     if config.weights is None:
-        raise ConfigError(
-            f"tracker 'cotracker3' needs its weights: set cotracker3.weights to the path of {WEIGHTS_FILE} of "
-            f"CoTracker3 ({LICENCE})"
-        )
+        return WeightsStore().only_file(WEIGHTS_ENTRY)
     return config.weights.expanduser()
 
 

@@ -173,9 +173,18 @@ class _State:
         self._learn(frame.rgb, rest, moved, rests, visible)
         self._go_on(frame.rgb, rest, moved, rests, visible, xy)
         self._last_gray = gray
+        round_trip_px = np.where(rests, 0.0, np.minimum(moved.round_trip_px, _UNEXPLAINED_PX))
         similarity = np.where(rests, rest.similarity, moved.similarity)
-        trust = np.where(rests, 1.0, np.exp(-np.minimum(moved.round_trip_px, 10.0) / (2.0 * self._scale)))
-        return PointTracks(frame.stamp_ns, self._xy, visible, np.clip(similarity * trust, 0.0, 1.0))
+        trust = np.exp(-np.minimum(round_trip_px, 10.0) / (2.0 * self._scale))
+        at_rest = self._sampler.similarity(rest.patch, self._first_patch)
+        return PointTracks(
+            frame.stamp_ns,
+            self._xy,
+            visible,
+            np.clip(similarity * trust, 0.0, 1.0),
+            round_trip_px=round_trip_px,
+            first_similarity=np.clip(np.where(rests, at_rest, moved.first_similarity), 0.0, 1.0),
+        )
 
     def replace(
         self, frame: CameraFrame, index: Int[np.ndarray, "k"], xy_px: Float[np.ndarray, "k 2"]
@@ -329,7 +338,7 @@ class _State:
 
         Once borne out, a point stays so until it is hidden or rests again: its neighbours may come to rest first.
         """
-        result = self._borne_out_before & looks
+        result: np.ndarray = self._borne_out_before & looks
         for members in self._objects:
             seen = members[looks[members]]
             apart = np.linalg.norm(from_rest[seen, None] - from_rest[None, seen], axis=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from jaxtyping import Float, Int
 
 from glue_perception.cameras.clip import ClipCamera
 from glue_perception.errors import ConfigError
+from glue_perception.first_templates import FirstTemplates
 from glue_perception.track_health import TrackHealthConfig, TrackHealthMonitor
 from glue_perception.trackers.base import PointTracker
 from glue_perception.tracking_benchmark.labels import LabelledClip
-from glue_perception.types import CameraFrame, Keypoints, TrackHealth
+from glue_perception.types import CameraFrame, Keypoints, PointTracks, TrackHealth
 
 NOT_STARTED = -1
 
@@ -127,13 +129,19 @@ class _Group:
             cluster_index=np.arange(len(members)),
         )
         self._tracker = tracker
-        self._monitor = TrackHealthMonitor(health, frame.width_px, frame.height_px)
-        self._tracks = tracker.start(frame, keypoints)
-        self.health = self._monitor.update(self._tracks)
+        self._monitor = TrackHealthMonitor(health, frame.width_px, frame.height_px, keypoints.query_index)
+        self._templates = FirstTemplates(frame, keypoints.xy_px)
+        self._take(frame, tracker.start(frame, keypoints))
 
     def update(self, frame: CameraFrame) -> None:
-        self._tracks = self._tracker.update(frame)
-        self.health = self._monitor.update(self._tracks)
+        self._take(frame, self._tracker.update(frame))
+
+    def _take(self, frame: CameraFrame, tracks: PointTracks) -> None:
+        # As the pipeline does it: what a tracker does not say of itself is measured.
+        if tracks.first_similarity is None:
+            similarity = self._templates.similarity(frame, tracks.xy_px)
+            tracks = dataclasses.replace(tracks, first_similarity=similarity)
+        self._tracks, self.health = tracks, self._monitor.update(tracks)
 
     @property
     def xy_px(self) -> Float[np.ndarray, "n 2"]:
