@@ -47,8 +47,8 @@ class TrackHealthConfig:
     min_jump_share: float = 0.1
     max_deviation_share: float = 0.03
     recover_after_s: float = 0.03
-    unsteady_recover_after_s: float = 0.5
-    steady_after_s: float = 1.0
+    unsteady_recover_after_s: float = 0.25
+    steady_after_s: float = 0.5
     lose_after_s: float = 2.0
 
     def __post_init__(self) -> None:
