@@ -14,6 +14,11 @@ from glue_perception.types import Detection
 _ITERATIONS = 4
 _MAX_SIDE_PX = 240
 """GrabCut costs some 20 us per pixel; larger crops are shrunk to this side."""
+_MIN_SIDE_PX = 96
+"""Five Gaussians a side cannot be fitted to the 200 pixels of a small button's box: smaller crops are enlarged."""
+_LEAST_SHARE = 0.2
+"""Of its box that an object fills; a cut that leaves less has taken the object's main colour for background."""
+_CORE_SHARE = 0.4
 
 
 class GrabCutSegmenter:
@@ -71,18 +76,39 @@ class GrabCutSegmenter:
             # The box is the whole image: there is no background to compare with.
             return inner
         scale = min(1.0, _MAX_SIDE_PX / max(rows, cols))
+        if max(rows, cols) < _MIN_SIDE_PX:
+            scale = _MIN_SIDE_PX / max(rows, cols)
         size = (max(8, round(cols * scale)), max(8, round(rows * scale)))
-        small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
-        labels = np.where(
-            cv2.resize(inner.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0,
-            cv2.GC_PR_FGD,
-            cv2.GC_BGD,
-        ).astype(np.uint8)
-        model: Float[np.ndarray, "1 65"] = np.zeros((1, 65))
-        cv2.setRNGSeed(0)
-        cv2.grabCut(small, labels, None, model, model.copy(), _ITERATIONS, cv2.GC_INIT_WITH_MASK)
-        object_ = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+        resized = cv2.resize(crop, size, interpolation=cv2.INTER_AREA if scale <= 1 else cv2.INTER_CUBIC)
+        probable = cv2.resize(inner.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        labels = np.where(probable, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+        object_ = _grab(resized, labels)
+        if np.count_nonzero(object_) < _LEAST_SHARE * np.count_nonzero(probable):
+            # What lies around it has its colours too. A detector's box has its object in the middle.
+            labels[_core(probable)] = cv2.GC_FGD
+            object_ = _grab(resized, labels)
         return _largest_component(cv2.resize(object_, (cols, rows), interpolation=cv2.INTER_NEAREST))
+
+
+def _grab(
+    rgb: UInt8[np.ndarray, "rows cols 3"], labels: UInt8[np.ndarray, "rows cols"]
+) -> UInt8[np.ndarray, "rows cols"]:
+    """Return 1 where GrabCut sees the object."""
+    found = labels.copy()
+    model: Float[np.ndarray, "1 65"] = np.zeros((1, 65))
+    cv2.setRNGSeed(0)
+    cv2.grabCut(rgb, found, None, model, model.copy(), _ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    return np.isin(found, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+
+
+def _core(box: Bool[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "rows cols"]:
+    """Return the ellipse in the middle of a box, of `_CORE_SHARE` of its sides."""
+    row, col = np.nonzero(box)
+    y, x = np.ogrid[: box.shape[0], : box.shape[1]]
+    down = (y - (row.min() + row.max()) / 2) / max(1.0, _CORE_SHARE * (np.ptp(row) + 1) / 2)
+    right = (x - (col.min() + col.max()) / 2) / max(1.0, _CORE_SHARE * (np.ptp(col) + 1) / 2)
+    inside: np.ndarray = down**2 + right**2 <= 1.0
+    return inside
 
 
 def _largest_component(mask: UInt8[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "rows cols"]:

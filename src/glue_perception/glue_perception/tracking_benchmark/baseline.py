@@ -40,4 +40,5 @@ class PlainLucasKanade:
 
     def _answer(self, frame: CameraFrame) -> PointTracks:
         n = len(self._xy)
-        return PointTracks(frame.stamp_ns, self._xy, np.ones(n, bool), np.ones(n))
+        sure = np.ones(n)
+        return PointTracks(frame.stamp_ns, self._xy, np.ones(n, bool), sure, first_similarity=sure)
