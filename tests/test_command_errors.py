@@ -98,7 +98,7 @@ def test_query_without_a_match_in_a_picture(capsys, tmp_path, monkeypatch) -> No
         (
             ["--query", "dot", "--box", "10,10,14,14", "--num-keypoints", "20"],
             3,
-            "16 px cannot hold 20 keypoints",
+            "px cannot hold 20 keypoints",
         ),
         (["--query", "dot", "--box", "900,10,914,14"], 3, "outside the image of 160 x 120 px"),
         (["--query", "dot", "--box", "14,10,10,14"], 2, "right > left"),

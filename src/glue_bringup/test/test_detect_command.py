@@ -250,6 +250,15 @@ def test_ctrl_c_ends_a_live_camera_with_all_written(tmp_path) -> None:
         follower.follow(frame, Stream(interrupted_at=3), None, until_interrupted=False)
 
 
+def test_settings_of_a_live_camera_come_from_a_file(picture, tmp_path) -> None:
+    settings = tmp_path / "camera.yaml"
+    settings.write_text("width_px: 848\nexposure_us: 99999999\n")
+    with pytest.raises(ConfigError, match="exposure_us"):
+        glue_detect("realsense", "--query", "red button", "--camera", settings)
+    with pytest.raises(ConfigError, match="is a recording"):
+        glue_detect(picture, "--query", "red button", "--camera", settings)
+
+
 def test_a_live_camera_that_is_not_there(monkeypatch, tmp_path) -> None:
     """Without the camera, or without its package."""
     monkeypatch.chdir(tmp_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from glue_perception import full_profile
 from glue_perception.config import suggest
@@ -164,6 +164,14 @@ def build_extractor(config: PerceptionConfig) -> KeypointExtractor:
     )
 
 
-def build_tracker(config: PerceptionConfig) -> PointTracker:
-    """Return the tracker of a configuration."""
+def build_tracker(config: PerceptionConfig, waits: bool = False) -> PointTracker:
+    """Return the tracker of a configuration.
+
+    Args:
+        config: Names it.
+        waits: Let every frame wait for the tracker's network, so that the same frames give the same answers on any
+            machine; whatever the configuration says of running it in the background.
+    """
+    if waits:
+        config = replace(config, cotracker3=replace(config.cotracker3, background=False))
     return TRACKERS[config.back_end("tracker")](config)

@@ -201,7 +201,7 @@ def build_pipeline(
     """
     return PerceptionPipeline(
         build_extractor(config),
-        build_tracker(config),
+        build_tracker(config, waits=mode is RedetectionMode.WAIT),
         config.health,
         queries,
         config.stream,

@@ -158,3 +158,17 @@ def test_erosion_spares_small_masks_and_the_image_border() -> None:
     assert kept[0, 130]
     assert not kept[59, 130]
     assert kept.sum() >= 0.4 * large.sum()
+
+
+@pytest.mark.parametrize("radius", [5.0, 6.0, 7.5, 12.0])
+@pytest.mark.parametrize("light", [0.35, 0.7, 1.0])
+def test_grabcut_cuts_out_a_small_button_in_any_light(radius, light) -> None:
+    rng = np.random.default_rng(0)
+    image = disc(table(), (330.0, 250.0), radius, (150, 30, 45)) * light + rng.normal(0, 3, (480, 640, 3))
+    box = np.array([330 - radius, 250 - radius, 331 + radius, 251 + radius])
+    (mask,) = GrabCutSegmenter().segment(
+        np.clip(image, 0, 255).astype(np.uint8), [Detection("red button", box, 1.0)]
+    )
+    y, x = np.nonzero(mask)
+    assert 0.6 * np.pi * radius**2 < mask.sum() < 1.5 * np.pi * radius**2
+    assert abs(x.mean() - 330) < 2 and abs(y.mean() - 250) < 2

@@ -377,6 +377,11 @@ def test_refusals_one_by_one() -> None:
     assert refusal(then, now, config, now.points.xy_px[:4], {}) is None
     half = dataclasses.replace(then, area_share=now.area_share * 4)
     assert "area" in refusal(half, now, config, none, {})
+    sure = dataclasses.replace(then.points.detection, score=1.0)
+    better = dataclasses.replace(then, points=dataclasses.replace(then.points, detection=sure))
+    doubtful = dataclasses.replace(now.points.detection, score=0.4)
+    worse = dataclasses.replace(now, points=dataclasses.replace(now.points, detection=doubtful))
+    assert "detector gives it 0.40" in refusal(better, worse, config, none, {})
     turned = dataclasses.replace(
         then, points=dataclasses.replace(then.points, mean_feature=-then.points.mean_feature)
     )

@@ -21,11 +21,12 @@ import numpy as np
 
 from glue_bringup.cli.follow import Follower
 from glue_bringup.task_config import load_task
-from glue_perception.cameras.base import Camera
+from glue_perception.cameras.base import Camera, CountingCamera
 from glue_perception.cameras.clip import ClipCamera
 from glue_perception.cameras.image import IMAGE_SUFFIXES
+from glue_perception.cameras.realsense_config import RealSenseConfig
 from glue_perception.cameras.sources import is_live, open_camera
-from glue_perception.config import load_config
+from glue_perception.config import load_config, to_mapping
 from glue_perception.errors import ConfigError
 from glue_perception.keypoint_extractor import extraction_of
 from glue_perception.overlay import draw_preflight
@@ -60,6 +61,9 @@ def register(subparsers: argparse._SubParsersAction) -> None:  # type: ignore[ty
     what.add_argument("--query", action="append", help="what to look for, e.g. 'red button'; may be repeated")
     what.add_argument("--task", metavar="NAME", help="queries and perception of a task, by name or YAML file")
     parser.add_argument("--config", type=Path, help="YAML file with the perception section's keys")
+    parser.add_argument(
+        "--camera", type=Path, metavar="YAML", help="settings of a live camera, see docs/cameras.md"
+    )
     parser.add_argument("--profile", metavar="NAME", help=f"set of back-ends: {', '.join(sorted(PROFILES))}")
     for role, known in BACK_ENDS.items():
         parser.add_argument(
@@ -103,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     config, queries = _perception(args)
     mode = RedetectionMode.BACKGROUND if is_live(args.source) else RedetectionMode.WAIT
     with build_pipeline(config, queries, mode) as pipeline:
-        camera = open_camera(args.source, first)
+        camera = open_camera(args.source, first, _camera_config(args))
         try:
             return _look(args, config, pipeline, camera, first)
         finally:
@@ -114,7 +118,7 @@ def _look(
     args: argparse.Namespace,
     config: PerceptionConfig,
     pipeline: PerceptionPipeline,
-    camera: Camera,
+    camera: CountingCamera,
     first: int,
 ) -> int:
     frame, latency = frame_to_look_at(args.source, camera, first), LatencyRecorder()
@@ -132,8 +136,14 @@ def _look(
         "source": args.source,
         "back_ends": {role: config.back_end(role) for role in BACK_ENDS},
         "latency_ms": latency.summary(),
-        **({"tracking": tracking.as_mapping()} if tracking else {}),
+        "camera": to_mapping(camera.statistics),
     }
+    if tracking:
+        report["tracking"] = {
+            **tracking.as_mapping(),
+            "stream": to_mapping(pipeline.stream_counts),
+            "redetection": to_mapping(pipeline.redetection_counts),
+        }
     _write(args, picture, report)
     if args.json:
         print(json.dumps(report, indent=1))
@@ -142,6 +152,14 @@ def _look(
     # Says the first refusal and gives the exit code; all of them are in the picture and the report by now.
     extraction_of(found)
     return 0
+
+
+def _camera_config(args: argparse.Namespace) -> RealSenseConfig | None:
+    if args.camera is None:
+        return None
+    if not is_live(args.source):
+        raise ConfigError(f"--camera sets up a live camera, but {args.source} is a recording; leave it out")
+    return load_config(RealSenseConfig, args.camera)
 
 
 def _first_frame(args: argparse.Namespace) -> int:

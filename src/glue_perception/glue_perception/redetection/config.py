@@ -34,6 +34,8 @@ class RedetectionConfig:
         give_up_after_s: A search that takes longer is abandoned; until then a grey picture of every frame is kept.
         retry_after_s: Pause after a refusal; doubles with every refusal in a row.
         max_retry_after_s: Longest pause.
+        min_score_share: Least score of the detector, as a share of that at the start: with the red button below the
+            hand, the best red thing is a pen.
         max_area_factor: How much larger or smaller its mask may be than at the start, by area. An arm that hides
             half of an object, or one carried towards the camera, stays within 3.
         min_color_similarity: Least intersection of the histograms of chromaticity (a*, b*), 0..1.
@@ -51,6 +53,7 @@ class RedetectionConfig:
     give_up_after_s: float = 8.0
     retry_after_s: float = 1.0
     max_retry_after_s: float = 4.0
+    min_score_share: float = 0.5
     max_area_factor: float = 3.0
     min_color_similarity: float = 0.5
     min_feature_similarity: float = 0.8
@@ -60,7 +63,7 @@ class RedetectionConfig:
         for name in ("min_lost_share", "min_carried_share"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} must lie in 0..1 and not be 0, not {getattr(self, name)}")
-        for name in ("min_color_similarity", "min_feature_similarity"):
+        for name in ("min_score_share", "min_color_similarity", "min_feature_similarity"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} must lie in 0..1, not {getattr(self, name)}")
         if not 0.0 <= self.after_s < np.inf:

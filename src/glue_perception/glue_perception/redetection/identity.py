@@ -69,6 +69,9 @@ def refusal(
         own_px: Its points that are tracked in the frame of `now`.
         others_px: The tracked points of every other query there.
     """
+    score_then, score_now = (look.points.detection.score for look in (then, now))
+    if score_now < config.min_score_share * score_then:
+        return f"the detector gives it {score_now:.2f} only; it was {score_then:.2f}"
     factor = now.area_share / then.area_share
     if not 1.0 / config.max_area_factor <= factor <= config.max_area_factor:
         return f"its area is {factor:.2f} times what it was"

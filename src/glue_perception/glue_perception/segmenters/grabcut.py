@@ -8,17 +8,20 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from glue_perception.color import lab_from_rgb
 from glue_perception.errors import QueryError
 from glue_perception.types import Detection
 
 _ITERATIONS = 4
 _MAX_SIDE_PX = 240
 """GrabCut costs some 20 us per pixel; larger crops are shrunk to this side."""
-_MIN_SIDE_PX = 96
-"""Five Gaussians a side cannot be fitted to the 200 pixels of a small button's box: smaller crops are enlarged."""
+_SMALL_SIDE_PX, _ENLARGED_SIDE_PX = 48, 96
+"""Five Gaussians a side cannot be fitted to the 200 pixels of a small button's box: such crops are enlarged."""
 _LEAST_SHARE = 0.2
 """Of its box that an object fills; a cut that leaves less has taken the object's main colour for background."""
 _CORE_SHARE = 0.4
+_LEAST_CONTRAST = 12.0
+"""In CIELAB, between the middle of a box and what lies around it; grain of wood is 5, a red cap on it 40."""
 
 
 class GrabCutSegmenter:
@@ -76,16 +79,19 @@ class GrabCutSegmenter:
             # The box is the whole image: there is no background to compare with.
             return inner
         scale = min(1.0, _MAX_SIDE_PX / max(rows, cols))
-        if max(rows, cols) < _MIN_SIDE_PX:
-            scale = _MIN_SIDE_PX / max(rows, cols)
+        if max(rows, cols) < _SMALL_SIDE_PX:
+            scale = _ENLARGED_SIDE_PX / max(rows, cols)
         size = (max(8, round(cols * scale)), max(8, round(rows * scale)))
         resized = cv2.resize(crop, size, interpolation=cv2.INTER_AREA if scale <= 1 else cv2.INTER_CUBIC)
         probable = cv2.resize(inner.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
         labels = np.where(probable, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
         object_ = _grab(resized, labels)
         if np.count_nonzero(object_) < _LEAST_SHARE * np.count_nonzero(probable):
-            # What lies around it has its colours too. A detector's box has its object in the middle.
-            labels[_core(probable)] = cv2.GC_FGD
+            # What lies around it has its colours too. A detector's box has its object in the middle, if it has one.
+            core = _core(probable)
+            if _contrast(resized, core, ~probable) < _LEAST_CONTRAST:
+                return np.zeros((rows, cols), bool)
+            labels[core] = cv2.GC_FGD
             object_ = _grab(resized, labels)
         return _largest_component(cv2.resize(object_, (cols, rows), interpolation=cv2.INTER_NEAREST))
 
@@ -109,6 +115,16 @@ def _core(box: Bool[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "rows cols"]:
     right = (x - (col.min() + col.max()) / 2) / max(1.0, _CORE_SHARE * (np.ptp(col) + 1) / 2)
     inside: np.ndarray = down**2 + right**2 <= 1.0
     return inside
+
+
+def _contrast(
+    rgb: UInt8[np.ndarray, "rows cols 3"],
+    inside: Bool[np.ndarray, "rows cols"],
+    outside: Bool[np.ndarray, "rows cols"],
+) -> float:
+    """Return the distance of two regions' median colours in CIELAB."""
+    lab = lab_from_rgb(rgb)
+    return float(np.linalg.norm(np.median(lab[inside], axis=0) - np.median(lab[outside], axis=0)))
 
 
 def _largest_component(mask: UInt8[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "rows cols"]:
