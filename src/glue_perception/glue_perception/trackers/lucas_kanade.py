@@ -34,9 +34,11 @@ _STILL_FRAMES = 15
 _RIVAL_MARGIN = 0.05
 _ALIGN_MARGIN = 0.02
 _LEAST_FIRST = 0.25
+_LEAST_CONTEXT = 0.33
 _SETTLE_FIRST = 0.5
 _ADAPT_ABOVE = 0.8
 _JUMP_PX = 2.0
+_SECRET_FRAMES = 15
 _MIN_WITNESSES = 3
 _MIN_FOR_TURN = 4
 _UNEXPLAINED_PX = 1e3
@@ -153,6 +155,7 @@ class _State:
         self._visible, self._followable = np.ones(n, bool), np.ones(n, bool)
         self._borne_out_before = np.zeros(n, bool)
         self._still_frames = np.zeros(n, int)
+        self._hidden_frames = np.zeros(n, int)
         self._texture = self._texture_at(gray, xy)
 
     def advance(self, frame: CameraFrame) -> PointTracks:
@@ -322,16 +325,16 @@ class _State:
         from_rest = moved.xy - rest.xy_px
         distance_px = np.linalg.norm(from_rest, axis=1)
         context = self._rest.context_at(frame.rgb, moved.xy)
-        alone_but_sure = (
-            (context >= config.context_similarity)
-            & (uneven_light(moved.patch, self._first_patch) <= config.max_uneven_light)
-            & (self._texture >= config.min_texture)
+        its_own = (uneven_light(moved.patch, self._first_patch) <= config.max_uneven_light) & (
+            self._texture >= config.min_texture
         )
+        alone_but_sure = its_own & (context >= config.context_similarity)
         away = distance_px > _AWAY_PX * self._scale
         self._borne_out_before = self._borne_out(from_rest, looks)
         looks &= ~away | self._borne_out_before | alone_but_sure
         # Beside its resting place, where neither here nor there the surroundings are the point's own.
-        crept = (distance_px <= _REST_NEAR_PX * self._scale) & (np.maximum(rest.context, context) < 0.33)
+        crept = (distance_px <= _REST_NEAR_PX * self._scale) & ~its_own
+        crept &= np.maximum(rest.context, context) < _LEAST_CONTEXT
         result: np.ndarray = looks & ~crept
         return result
 
@@ -396,16 +399,19 @@ class _State:
         self, rgb: Rgb, rest: RestView, moved: _Moved, rests: Flags, visible: Flags, xy: Points
     ) -> None:
         """Choose where the moving hypothesis of each point starts from in the next frame."""
-        believed = (
-            visible & (~rests | (moved.similarity >= rest.similarity - _REST_RESET)) & self._inside(moved.xy)
-        )
-        believed &= moved.similarity >= self._config.hide_similarity
+        alike = moved.similarity >= self._config.hide_similarity
+        # A motion that is not yet borne out is followed in secret for a while; it may be soon.
+        secret = moved.followed & (self._hidden_frames < _SECRET_FRAMES)
+        convincing = ~rests | (moved.similarity >= rest.similarity - _REST_RESET)
+        believed = np.where(visible, convincing, secret)
+        self._hidden_frames = np.where(visible, 0, self._hidden_frames + 1)
+        believed &= alike & self._inside(moved.xy)
         # A drift that has not convinced fades; a motion outruns that.
         pulled = moved.xy + np.where(
             (rests & (moved.similarity <= rest.similarity))[:, None], _REST_PULL, 0.0
         ) * (rest.xy_px - moved.xy)
         self._moving_xy = np.where(believed[:, None], pulled, xy)
-        hidden = self._hidden.next_to_search(~visible)
+        hidden = self._hidden.next_to_search(~visible & ~believed)
         if hidden is not None:
             self._moving_xy[hidden] = self._hidden.search(
                 hidden,
@@ -415,7 +421,7 @@ class _State:
                 self._sampler,
                 self._config,
             )
-        self._xy, self._visible, self._followable = xy, visible, visible.copy()
+        self._xy, self._visible, self._followable = xy, visible, visible | believed
 
     def _texture_at(self, gray: Gray, xy: Points) -> Float[np.ndarray, "n"]:
         return window_texture(gray, xy, self._side(self._config.window_px))

@@ -44,7 +44,7 @@ class LucasKanadeConfig:
     hide_similarity: float = 0.45
     show_similarity: float = 0.6
     return_similarity: float = 0.75
-    context_similarity: float = 0.4
+    context_similarity: float = 0.2
     max_uneven_light: float = 0.18
     min_texture: float = 4.0
     search_px: float = 10.0
