@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int
 
 from glue_perception.errors import InvalidValueError, NotReadyError
 from glue_perception.trackers.camera_motion import CameraMotion
 from glue_perception.trackers.hidden_points import HiddenPoints
 from glue_perception.trackers.lucas_kanade_config import LucasKanadeConfig
-from glue_perception.trackers.object_motion import ObjectMotion, fit_motion
-from glue_perception.trackers.optical_flow import PyramidalFlow, window_texture
-from glue_perception.trackers.patch_template import PatchSampler, PatchTemplates, uneven_light
+from glue_perception.trackers.moving_points import Flags, Gray, Moved, MovingPoints, Points, Rgb, inside
+from glue_perception.trackers.patch_template import PatchSampler, uneven_light
 from glue_perception.trackers.resting_place import RestingPlaces, RestView
 from glue_perception.types import CameraFrame, Keypoints, PointTracks
-
-Points = Float[np.ndarray, "n 2"]
-Flags = Bool[np.ndarray, "n"]
-Rgb = UInt8[np.ndarray, "height width 3"]
-Gray = UInt8[np.ndarray, "height width"]
 
 _REST_BONUS = 0.1
 _REST_RESET = 0.15
@@ -31,8 +23,6 @@ _REST_NEAR_PX = 3.0
 _AWAY_PX = 5.0
 _STILL_PX = 0.35
 _STILL_FRAMES = 15
-_RIVAL_MARGIN = 0.05
-_ALIGN_MARGIN = 0.02
 _LEAST_FIRST = 0.25
 _LEAST_CONTEXT = 0.33
 _SETTLE_FIRST = 0.5
@@ -40,8 +30,6 @@ _ADAPT_ABOVE = 0.8
 _JUMP_PX = 2.0
 _SECRET_FRAMES = 15
 _MIN_WITNESSES = 3
-_MIN_FOR_TURN = 4
-_UNEXPLAINED_PX = 1e3
 
 
 class LucasKanadeTracker:
@@ -111,26 +99,6 @@ class LucasKanadeTracker:
         return self._state
 
 
-@dataclass(frozen=True, eq=False)
-class _Moved:
-    """The hypothesis that points move: where to, how that looks, and whether flow followed them there."""
-
-    xy: Points
-    first_similarity: Float[np.ndarray, "n"]
-    similarity: Float[np.ndarray, "n"]
-    patch: PatchTemplates
-    followed: Flags
-    round_trip_px: Float[np.ndarray, "n"]
-
-
-@dataclass(frozen=True, eq=False)
-class _Reference:
-    """The frame in which some points were first seen; they are aligned with it."""
-
-    gray: Gray
-    members: Int[np.ndarray, "k"]
-
-
 class _State:
     """What one episode accumulates."""
 
@@ -138,31 +106,25 @@ class _State:
         self._config = config
         self.shape = frame.rgb.shape[:2]
         self._scale = min(self.shape) / 480.0
-        self._flow = self._make_flow(config.window_px)
-        self._narrow_flow = self._make_flow(config.narrow_window_px)
         spacing_px = max(1.0, self._scale)
-        self._sampler = PatchSampler(spacing_px)
         gray = _gray(frame)
         n, xy = len(keypoints), keypoints.xy_px
+        self._objects = [np.flatnonzero(keypoints.query_index == q) for q in np.unique(keypoints.query_index)]
+        self._sampler = PatchSampler(spacing_px)
         self._camera = CameraMotion(gray)
+        self._moving = MovingPoints(config, frame.rgb, gray, xy, self._objects)
         self._rest = RestingPlaces(frame.rgb, xy, spacing_px)
         self._hidden = HiddenPoints(xy, self._scale)
-        self._references = [_Reference(gray, np.arange(n))]
-        self._last_gray = gray
-        self._objects = [np.flatnonzero(keypoints.query_index == q) for q in np.unique(keypoints.query_index)]
-        self._first_xy, self._xy, self._moving_xy = xy.copy(), xy.copy(), xy.copy()
-        self._first_patch = self._adapted_patch = self._sampler.sample(frame.rgb, xy)
-        self._visible, self._followable = np.ones(n, bool), np.ones(n, bool)
+        self._xy = xy.copy()
+        self._visible = np.ones(n, bool)
         self._borne_out_before = np.zeros(n, bool)
-        self._still_frames = np.zeros(n, int)
-        self._hidden_frames = np.zeros(n, int)
-        self._texture = self._texture_at(gray, xy)
+        self._still_frames, self._hidden_frames = np.zeros(n, int), np.zeros(n, int)
 
     def advance(self, frame: CameraFrame) -> PointTracks:
         gray = _gray(frame)
         self._camera.update(gray)
-        rest = self._rest.look(frame.rgb, self._camera, self._first_patch)
-        moved = self._move(frame.rgb, gray)
+        rest = self._rest.look(frame.rgb, self._camera, self._moving.first_patch)
+        moved = self._moving.move(frame.rgb, gray, self._rest.patch)
         moves = self._moves(frame, moved, rest)
         rests = rest.holds(self._visible)
         bonus = np.where(self._departed(moved, rest, moves), -_REST_BONUS, _REST_BONUS)
@@ -174,12 +136,11 @@ class _State:
         kept = self._hidden.keep(self._xy, rest.xy_px, step, newly=self._visible & ~visible)
         xy = np.where(visible[:, None], xy, kept)
         self._learn(frame.rgb, rest, moved, rests, visible)
-        self._go_on(frame.rgb, rest, moved, rests, visible, xy)
-        self._last_gray = gray
+        self._go_on(frame.rgb, gray, rest, moved, rests, visible, xy)
         round_trip_px = np.where(rests, 0.0, moved.round_trip_px)
         similarity = np.where(rests, rest.similarity, moved.similarity)
         trust = np.exp(-round_trip_px / (2.0 * self._scale))
-        at_rest = self._sampler.similarity(rest.patch, self._first_patch)
+        at_rest = self._sampler.similarity(rest.patch, self._moving.first_patch)
         return PointTracks(
             frame.stamp_ns,
             self._xy,
@@ -192,129 +153,15 @@ class _State:
     def replace(
         self, frame: CameraFrame, index: Int[np.ndarray, "k"], xy_px: Float[np.ndarray, "k 2"]
     ) -> None:
-        gray = _gray(frame)
-        place, _ = self._flow.track(gray, self._last_gray, xy_px, xy_px, self._config.levels)
-        back, _ = self._flow.track(self._last_gray, gray, place, place, self._config.levels)
-        carried = np.linalg.norm(back - xy_px, axis=1) <= self._config.max_round_trip_px * self._scale
-        carried &= self._inside(place)
-        place = np.where(carried[:, None], place, xy_px)
-        others = [_Reference(r.gray, np.setdiff1d(r.members, index)) for r in self._references]
-        self._references = [r for r in others if len(r.members)] + [_Reference(gray, index)]
-        patch = self._sampler.sample(frame.rgb, xy_px)
-        self._first_patch = self._first_patch.replaced(index, patch)
-        self._adapted_patch = self._adapted_patch.replaced(index, patch)
+        place, carried = self._moving.replace(frame.rgb, _gray(frame), index, xy_px)
         self._rest.settle(index, frame.rgb, xy_px, self._camera.to_first(place))
         self._hidden.put(index, place)
         self._xy = self._xy.copy()
-        self._first_xy[index], self._xy[index], self._moving_xy[index] = xy_px, place, place
-        self._visible[index], self._followable[index] = carried, carried
+        self._xy[index], self._visible[index] = place, carried
         self._still_frames[index] = 0
         self._borne_out_before[index] = True  # by whoever found them there
-        self._texture[index] = self._texture_at(gray, xy_px)
 
-    def _move(self, rgb: Rgb, gray: Gray) -> _Moved:
-        """Return the places to which flow, the object's motion or a rival of them takes the points."""
-        flow_xy, round_trip_px, explained = self._follow(self._flow, gray)
-        seen = self._followable & explained & (round_trip_px <= self._config.max_round_trip_px * self._scale)
-        common_xy = self._common_motion(flow_xy, seen)
-        followed = seen & self._plausible(flow_xy, common_xy)
-        place = np.where(followed[:, None], flow_xy, common_xy)
-        # Flow on a plain surface is noise; where the object's motion stands in for it, its error says nothing.
-        round_trip_px = np.where(followed, round_trip_px, 0.0)
-        place, followed = self._best_rival(rgb, gray, place, followed, flow_xy, seen)
-        place, first, patch = self._align(rgb, gray, place, followed)
-        similarity = np.maximum(first, self._sampler.similarity(patch, self._adapted_patch))
-        similarity = np.maximum(similarity, self._sampler.similarity(patch, self._rest.patch))
-        return _Moved(place, first, similarity, patch, followed, round_trip_px)
-
-    def _follow(self, flow: PyramidalFlow, gray: Gray) -> tuple[Points, Float[np.ndarray, "n"], Flags]:
-        """Return flow from the last frame, its error there and back, and if both ends look alike."""
-        levels = self._config.levels
-        forward, residual = flow.track(self._last_gray, gray, self._moving_xy, self._moving_xy, levels)
-        back, residual_back = flow.track(gray, self._last_gray, forward, forward, levels)
-        explained = (residual <= self._config.max_residual) & np.isfinite(residual_back)
-        error = np.linalg.norm(back - self._moving_xy, axis=1)
-        return forward, np.where(np.isfinite(residual_back), error, _UNEXPLAINED_PX), explained
-
-    def _common_motion(self, flow_xy: Points, seen: Flags) -> Points:
-        """Return every point moved with its object; objects that are not seen stand still."""
-        moved = self._moving_xy.copy()
-        for members in self._objects:
-            witnesses = members[seen[members]]
-            if not len(witnesses):
-                continue
-            before, after = self._moving_xy[witnesses], flow_xy[witnesses]
-            # A rotation seen on one end of the object swings the hidden other end about.
-            if len(witnesses) >= _MIN_FOR_TURN and 2 * len(witnesses) >= len(members):
-                motion = fit_motion(before, after, self._config.max_deviation_px * self._scale)
-            else:
-                motion = ObjectMotion(np.eye(2), np.median(after - before, axis=0))
-            moved[members] = motion.apply(self._moving_xy[members])
-        return moved
-
-    def _plausible(self, flow_xy: Points, common_xy: Points) -> Flags:
-        allowed = self._config.max_deviation_px * self._scale
-        allowed = allowed + 0.5 * np.linalg.norm(common_xy - self._moving_xy, axis=1)
-        near: np.ndarray = np.linalg.norm(flow_xy - common_xy, axis=1) <= allowed
-        for members in self._objects:
-            if len(members) < _MIN_WITNESSES:
-                near[members] = True  # two points cannot outvote each other
-        return near
-
-    def _best_rival(
-        self, rgb: Rgb, gray: Gray, place: Points, followed: Flags, flow_xy: Points, seen: Flags
-    ) -> tuple[Points, Flags]:
-        """Return places at which points look clearly better, by a narrow window or by their neighbours' motion."""
-        narrow_xy, round_trip_px, _ = self._follow(self._narrow_flow, gray)
-        narrow_ok = self._followable & (round_trip_px <= self._config.max_round_trip_px * self._scale)
-        others_xy = place.copy()
-        for members in self._objects:
-            witnesses = members[seen[members]]
-            for index in members:
-                others = witnesses[witnesses != index]
-                if len(others):
-                    step = np.median(flow_xy[others] - self._moving_xy[others], axis=0)
-                    others_xy[index] = self._moving_xy[index] + step
-        best = self._similarity(rgb, place)
-        for rival, ok in ((narrow_xy, narrow_ok), (others_xy, self._followable)):
-            similarity = self._similarity(rgb, rival)
-            better = ok & (similarity > best + _RIVAL_MARGIN)
-            place = np.where(better[:, None], rival, place)
-            best = np.where(better, similarity, best)
-            followed = followed | better
-        return place, followed
-
-    def _similarity(self, rgb: Rgb, xy: Points) -> Float[np.ndarray, "n"]:
-        patch = self._sampler.sample(rgb, xy)
-        first = self._sampler.similarity(patch, self._first_patch)
-        best: np.ndarray = np.maximum(first, self._sampler.similarity(patch, self._adapted_patch))
-        return best
-
-    def _align(
-        self, rgb: Rgb, gray: Gray, place: Points, followed: Flags
-    ) -> tuple[Points, Float[np.ndarray, "n"], PatchTemplates]:
-        """Return the place near `place` that looks most like the first frame, its similarity to that, its patch."""
-        aligned, found = place.copy(), np.zeros(len(place), bool)
-        for reference in self._references:
-            members = reference.members
-            aligned[members], residual = self._flow.track(
-                reference.gray, gray, self._first_xy[members], place[members], min(1, self._config.levels)
-            )
-            found[members] = np.isfinite(residual)
-        reach = np.where(followed, self._config.max_deviation_px, 0.8 * self._config.search_px) * self._scale
-        found &= np.linalg.norm(aligned - place, axis=1) <= reach
-        aligned = np.where(found[:, None], aligned, place)
-        patch, aligned_patch = self._sampler.sample(rgb, place), self._sampler.sample(rgb, aligned)
-        first = self._sampler.similarity(patch, self._first_patch)
-        aligned_first = self._sampler.similarity(aligned_patch, self._first_patch)
-        better = found & (aligned_first >= np.maximum(first, self._config.hide_similarity) - _ALIGN_MARGIN)
-        return (
-            np.where(better[:, None], aligned, place),
-            np.where(better, aligned_first, first),
-            patch.blended(aligned_patch, better.astype(float)),
-        )
-
-    def _moves(self, frame: CameraFrame, moved: _Moved, rest: RestView) -> Flags:
+    def _moves(self, frame: CameraFrame, moved: Moved, rest: RestView) -> Flags:
         """Return which points can be believed to be where motion takes them."""
         config = self._config
         least = np.where(moved.followed, config.hide_similarity, config.show_similarity)
@@ -325,8 +172,8 @@ class _State:
         from_rest = moved.xy - rest.xy_px
         distance_px = np.linalg.norm(from_rest, axis=1)
         context = self._rest.context_at(frame.rgb, moved.xy)
-        its_own = (uneven_light(moved.patch, self._first_patch) <= config.max_uneven_light) & (
-            self._texture >= config.min_texture
+        its_own = (uneven_light(moved.patch, self._moving.first_patch) <= config.max_uneven_light) & (
+            self._moving.texture >= config.min_texture
         )
         alone_but_sure = its_own & (context >= config.context_similarity)
         away = distance_px > _AWAY_PX * self._scale
@@ -352,7 +199,7 @@ class _State:
             result[seen] |= np.count_nonzero(apart <= allowed[:, None], axis=1) >= _MIN_WITNESSES
         return result
 
-    def _departed(self, moved: _Moved, rest: RestView, moves: Flags) -> Flags:
+    def _departed(self, moved: Moved, rest: RestView, moves: Flags) -> Flags:
         """Return the points of objects that most of their points say have left their resting places.
 
         What one colour covers looks at rest as long as any part of the object is there.
@@ -378,14 +225,13 @@ class _State:
                 steps[members] = np.median(xy[seen] - self._xy[seen], axis=0)
         return steps
 
-    def _learn(self, rgb: Rgb, rest: RestView, moved: _Moved, rests: Flags, visible: Flags) -> None:
+    def _learn(self, rgb: Rgb, rest: RestView, moved: Moved, rests: Flags, visible: Flags) -> None:
         """Let templates follow slow changes where that is safe, and take new resting places."""
         self._rest.adapt(rest, rests)
         carried = visible & ~rests & moved.followed
         clear = carried & (moved.similarity >= _ADAPT_ABOVE) & (moved.first_similarity >= _SETTLE_FIRST)
-        weight = np.where(clear, self._config.adaptation, 0.0)
-        self._adapted_patch = self._adapted_patch.blended(moved.patch, weight)
-        step_px = np.linalg.norm(moved.xy - self._moving_xy, axis=1)
+        self._moving.adapt(moved, clear)
+        step_px = np.linalg.norm(moved.xy - self._moving.xy, axis=1)
         still = visible & ~rests & (step_px < _STILL_PX * self._scale)
         self._still_frames = np.where(still, self._still_frames + 1, 0)
         settled = np.flatnonzero(
@@ -396,7 +242,7 @@ class _State:
         self._still_frames[settled] = 0
 
     def _go_on(
-        self, rgb: Rgb, rest: RestView, moved: _Moved, rests: Flags, visible: Flags, xy: Points
+        self, rgb: Rgb, gray: Gray, rest: RestView, moved: Moved, rests: Flags, visible: Flags, xy: Points
     ) -> None:
         """Choose where the moving hypothesis of each point starts from in the next frame."""
         alike = moved.similarity >= self._config.hide_similarity
@@ -410,40 +256,26 @@ class _State:
         pulled = moved.xy + np.where(
             (rests & (moved.similarity <= rest.similarity))[:, None], _REST_PULL, 0.0
         ) * (rest.xy_px - moved.xy)
-        self._moving_xy = np.where(believed[:, None], pulled, xy)
+        start = np.where(believed[:, None], pulled, xy)
         hidden = self._hidden.next_to_search(~visible & ~believed)
         if hidden is not None:
-            self._moving_xy[hidden] = self._hidden.search(
+            start[hidden] = self._hidden.search(
                 hidden,
                 rgb,
                 xy[hidden],
-                self._first_patch.take(np.array([hidden])),
+                self._moving.first_patch.take(np.array([hidden])),
                 self._sampler,
                 self._config,
             )
-        self._xy, self._visible, self._followable = xy, visible, visible | believed
-
-    def _texture_at(self, gray: Gray, xy: Points) -> Float[np.ndarray, "n"]:
-        return window_texture(gray, xy, self._side(self._config.window_px))
-
-    def _make_flow(self, window_px: float) -> PyramidalFlow:
-        return PyramidalFlow(self.shape[1], self.shape[0], self._side(window_px))
-
-    def _side(self, window_px: float) -> int:
-        side: int = max(5, round(window_px * self._scale) | 1)
-        return side
+        self._moving.go_on(gray, start, visible | believed)
+        self._xy, self._visible = xy, visible
 
     def _inside(self, xy: Points) -> Flags:
-        return _inside(xy, self.shape[1], self.shape[0])
-
-
-def _inside(xy: Points, width_px: int, height_px: int) -> Flags:
-    inside: np.ndarray = np.all((xy >= -0.5) & (xy < np.array([width_px, height_px]) - 0.5), axis=1)
-    return inside
+        return inside(xy, self.shape[1], self.shape[0])
 
 
 def _check_inside(xy: Points, frame: CameraFrame) -> None:
-    outside = ~_inside(xy, frame.width_px, frame.height_px)
+    outside = ~inside(xy, frame.width_px, frame.height_px)
     if outside.any():
         raise InvalidValueError(
             f"keypoint at {xy[outside][0].tolist()} lies outside the image of "
