@@ -65,13 +65,13 @@ class HiddenPoints:
         return self._kept_xy
 
     def next_to_search(self, hidden: Bool[np.ndarray, "n"]) -> int | None:
-        """Return which hidden point is to be looked for in this frame: one a frame, in turn."""
+        """Return which hidden point is to be looked for in this frame: one every other frame, in turn."""
         self._hidden_frames = np.where(hidden, self._hidden_frames + 1, 0)
         index = np.flatnonzero(hidden)
         if not len(index):
             return None
         self._turn += 1
-        return int(index[self._turn % len(index)])
+        return None if self._turn % 2 else int(index[self._turn // 2 % len(index)])
 
     def search(
         self,

@@ -124,6 +124,8 @@ class _State:
         gray = _gray(frame)
         self._camera.update(gray)
         rest = self._rest.look(frame.rgb, self._camera, self._moving.first_patch)
+        if self._visible.all() and rest.is_clear.all():
+            return self._stay(frame, gray, rest)
         moved = self._moving.move(frame.rgb, gray, self._rest.patch)
         moves = self._moves(frame, moved, rest)
         rests = rest.holds(self._visible)
@@ -140,14 +142,33 @@ class _State:
         round_trip_px = np.where(rests, 0.0, moved.round_trip_px)
         similarity = np.where(rests, rest.similarity, moved.similarity)
         trust = np.exp(-round_trip_px / (2.0 * self._scale))
-        at_rest = self._sampler.similarity(rest.patch, self._moving.first_patch)
         return PointTracks(
             frame.stamp_ns,
             self._xy,
             visible,
             np.clip(similarity * trust, 0.0, 1.0),
             round_trip_px=round_trip_px,
-            first_similarity=np.clip(np.where(rests, at_rest, moved.first_similarity), 0.0, 1.0),
+            first_similarity=np.clip(
+                np.where(rests, rest.first_similarity, moved.first_similarity), 0.0, 1.0
+            ),
+        )
+
+    def _stay(self, frame: CameraFrame, gray: Gray, rest: RestView) -> PointTracks:
+        """Answer while nothing happens, which is most of the time and costs a third of the work."""
+        everything = np.ones(len(self._xy), bool)
+        self._rest.adapt(rest, everything)
+        self._moving.go_on(gray, rest.xy_px.copy(), everything)
+        self._hidden.next_to_search(~everything)
+        self._xy, self._visible = rest.xy_px, everything
+        self._borne_out_before[:] = False
+        self._still_frames[:] = self._hidden_frames[:] = 0
+        return PointTracks(
+            frame.stamp_ns,
+            self._xy,
+            everything,
+            np.clip(rest.similarity, 0.0, 1.0),
+            round_trip_px=np.zeros(len(self._xy)),
+            first_similarity=np.clip(rest.first_similarity, 0.0, 1.0),
         )
 
     def replace(

@@ -19,6 +19,7 @@ Rgb = UInt8[np.ndarray, "height width 3"]
 Gray = UInt8[np.ndarray, "height width"]
 
 _RIVAL_MARGIN = 0.05
+_BEYOND_RIVALS = 0.85
 _ALIGN_MARGIN = 0.02
 _MIN_WITNESSES = 3
 _MIN_FOR_TURN = 4
@@ -141,6 +142,9 @@ class MovingPoints:
         self, rgb: Rgb, gray: Gray, place: Points, followed: Flags, flow_xy: Points, seen: Flags
     ) -> tuple[Points, Flags]:
         """Return places at which points look clearly better, by a narrow window or by their neighbours' motion."""
+        best = self._similarity(rgb, place)
+        if not (self._followable & (best < _BEYOND_RIVALS)).any():
+            return place, followed
         narrow_xy, round_trip_px, _ = self._follow(self._narrow_flow, gray)
         narrow_ok = self._followable & (round_trip_px <= self._config.max_round_trip_px * self._scale)
         others_xy = place.copy()
@@ -151,7 +155,6 @@ class MovingPoints:
                 if len(others):
                     step = np.median(flow_xy[others] - self.xy[others], axis=0)
                     others_xy[index] = self.xy[index] + step
-        best = self._similarity(rgb, place)
         for rival, ok in ((narrow_xy, narrow_ok), (others_xy, self._followable)):
             similarity = self._similarity(rgb, rival)
             better = ok & (similarity > best + _RIVAL_MARGIN)

@@ -14,6 +14,7 @@ CONTEXT_SCALE = 3.0
 """The surroundings of a point are three times as wide as its patch: 33 px at 480 rows."""
 
 _SURE = 0.85
+_CLEAR, _CLEAR_CONTEXT = 0.93, 0.85
 _LEAST = 0.5
 _LEAST_HIDDEN = 0.6
 _LEAST_CONTEXT = 0.33
@@ -31,6 +32,7 @@ class RestView:
     Attributes:
         xy_px: The places, moved along with the camera.
         similarity: To how the point looked at rest, or in its first frame.
+        first_similarity: To how it looked in its first frame.
         context: The same for its surroundings.
         patch: What is seen.
         wide_patch: What is seen around it.
@@ -38,9 +40,16 @@ class RestView:
 
     xy_px: Float[np.ndarray, "n 2"]
     similarity: Float[np.ndarray, "n"]
+    first_similarity: Float[np.ndarray, "n"]
     context: Float[np.ndarray, "n"]
     patch: PatchTemplates
     wide_patch: PatchTemplates
+
+    @property
+    def is_clear(self) -> Bool[np.ndarray, "n"]:
+        """Which points are there beyond doubt, in undisturbed surroundings: there is no need to look for motion."""
+        clear: np.ndarray = (self.similarity >= _CLEAR) & (self.context >= _CLEAR_CONTEXT)
+        return clear
 
     def holds(self, visible: Bool[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
         """Return which points are still there to be seen.
@@ -88,13 +97,12 @@ class RestingPlaces:
         """
         xy = camera.from_first(self._home)
         patch, wide = self._near.sample(rgb, xy), self._wide.sample(rgb, xy)
-        similarity = np.maximum(
-            self._near.similarity(patch, self.patch), self._near.similarity(patch, first_patch)
-        )
+        first = self._near.similarity(patch, first_patch)
+        similarity = np.maximum(self._near.similarity(patch, self.patch), first)
         context = np.maximum(
             self._wide.similarity(wide, self._wide_patch), self._wide.similarity(wide, self._first_wide_patch)
         )
-        return RestView(xy, similarity, context, patch, wide)
+        return RestView(xy, similarity, first, context, patch, wide)
 
     def context_at(
         self, rgb: UInt8[np.ndarray, "height width 3"], xy_px: Float[np.ndarray, "n 2"]
