@@ -184,7 +184,7 @@ def test_the_labels_of_the_real_clips_are_readable():
                 ("towel-glue", "towel corner far right"),
             },
         ),
-        (HELD_OUT_LABELS, 35, 200, set()),
+        (HELD_OUT_LABELS, 35, 200, {("mango-glue", "mango red end tip")}),
     ],
     ids=["labels", "held out"],
 )

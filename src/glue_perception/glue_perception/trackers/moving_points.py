@@ -91,6 +91,16 @@ class MovingPoints:
             gray: The same in grey.
             rest_patch: How the points looked where they last lay still; another look that they may have.
         """
+        place, followed, round_trip_px = self._follow_all(rgb, gray)
+        place, first, patch = self._align(rgb, gray, place, followed)
+        similarity = np.maximum(first, self._sampler.similarity(patch, self._adapted_patch))
+        similarity = np.maximum(similarity, self._sampler.similarity(patch, rest_patch))
+        return Moved(place, first, similarity, patch, followed, round_trip_px)
+
+    def _follow_all(self, rgb: Rgb, gray: Gray) -> tuple[Points, Flags, Float[np.ndarray, "n"]]:
+        """Return where points are taken, which of them were followed there, and flow's error where it was used."""
+        if not self._followable.any():
+            return self.xy, self._followable, np.zeros(len(self.xy))
         flow_xy, round_trip_px, explained = self._follow(self._flow, gray)
         seen = self._followable & explained & (round_trip_px <= self._config.max_round_trip_px * self._scale)
         common_xy = self._common_motion(flow_xy, seen)
@@ -99,10 +109,7 @@ class MovingPoints:
         # Flow on a plain surface is noise; where the object's motion stands in for it, its error says nothing.
         round_trip_px = np.where(followed, round_trip_px, 0.0)
         place, followed = self._best_rival(rgb, gray, place, followed, flow_xy, seen)
-        place, first, patch = self._align(rgb, gray, place, followed)
-        similarity = np.maximum(first, self._sampler.similarity(patch, self._adapted_patch))
-        similarity = np.maximum(similarity, self._sampler.similarity(patch, rest_patch))
-        return Moved(place, first, similarity, patch, followed, round_trip_px)
+        return place, followed, round_trip_px
 
     def _follow(self, flow: PyramidalFlow, gray: Gray) -> tuple[Points, Float[np.ndarray, "n"], Flags]:
         """Return flow from the last frame, its error there and back, and if both ends look alike."""
@@ -147,21 +154,30 @@ class MovingPoints:
             return place, followed
         narrow_xy, round_trip_px, _ = self._follow(self._narrow_flow, gray)
         narrow_ok = self._followable & (round_trip_px <= self._config.max_round_trip_px * self._scale)
-        others_xy = place.copy()
-        for members in self._objects:
-            witnesses = members[seen[members]]
-            for index in members:
-                others = witnesses[witnesses != index]
-                if len(others):
-                    step = np.median(flow_xy[others] - self.xy[others], axis=0)
-                    others_xy[index] = self.xy[index] + step
-        for rival, ok in ((narrow_xy, narrow_ok), (others_xy, self._followable)):
+        rivals = [(narrow_xy, narrow_ok)]
+        few = [members for members in self._objects if len(members) < _MIN_FOR_TURN]
+        if few:  # the common motion of more points is their neighbours' already
+            rivals.append((self._with_others(few, place, flow_xy, seen), self._followable))
+        for rival, ok in rivals:
             similarity = self._similarity(rgb, rival)
             better = ok & (similarity > best + _RIVAL_MARGIN)
             place = np.where(better[:, None], rival, place)
             best = np.where(better, similarity, best)
             followed = followed | better
         return place, followed
+
+    def _with_others(
+        self, objects: Sequence[Int[np.ndarray, "members"]], place: Points, flow_xy: Points, seen: Flags
+    ) -> Points:
+        """Return places to which the other points of an object would take each of its points."""
+        xy = place.copy()
+        for members in objects:
+            witnesses = members[seen[members]]
+            for index in members:
+                others = witnesses[witnesses != index]
+                if len(others):
+                    xy[index] = self.xy[index] + np.median(flow_xy[others] - self.xy[others], axis=0)
+        return xy
 
     def _similarity(self, rgb: Rgb, xy: Points) -> Float[np.ndarray, "n"]:
         patch = self._sampler.sample(rgb, xy)
