@@ -231,9 +231,9 @@ def test_a_mango_on_a_plate_is_legitimate_and_one_box_for_two_is_not() -> None:
 
 
 def test_fewer_pixels_than_keypoints_and_nothing_in_the_box() -> None:
-    image = box(table(), 399, 299, 403, 303, RED)
-    given = {"detector": "given", "given_boxes": {"red dot": [399, 299, 403, 303], "hole": [50, 50, 90, 90]}}
-    _, found = preflight_of(image, ["red dot"], num_keypoints=20, **given)
+    image = box(table(), 399, 299, 405, 305, RED)
+    given = {"detector": "given", "given_boxes": {"red dot": [399, 299, 405, 305], "hole": [50, 50, 90, 90]}}
+    _, found = preflight_of(image, ["red dot"], num_keypoints=40, **given)
     assert found.refusals[0].reason is RefusalReason.TOO_FEW_PIXELS
     assert "move the camera closer" in found.refusals[0].message
     _, found = preflight_of(np.full_like(image, 90), ["hole", "red dot"], **given)
