@@ -137,3 +137,12 @@ class StreamCamera:
     @property
     def statistics(self) -> CameraStatistics:
         return self._counter.statistics
+
+
+def frames_of(camera):
+    """All frames of a recording."""
+    frames = []
+    while (frame := camera.read(0.1)) is not None:
+        frames.append(frame)
+    camera.close()
+    return frames

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from episodes import Episode, same
 from scenes import table
+from stream_faults import frames_of
 
 from glue_perception.cameras.base import CountingCamera
 from glue_perception.cameras.realsense_config import RealSenseConfig
@@ -19,14 +20,6 @@ def clip(path):
         for k in range(6):
             video.write(np.full((48, 64, 3), 30 * k, np.uint8))
     return path
-
-
-def frames_of(camera):
-    frames = []
-    while (frame := camera.read(0.1)) is not None:
-        frames.append(frame)
-    camera.close()
-    return frames
 
 
 def test_a_picture_gives_one_frame_then_none(tmp_path):

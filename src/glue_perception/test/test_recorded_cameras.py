@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from mcap.reader import make_reader
 from mcap.writer import CompressionType, Writer
+from stream_faults import frames_of
 
 from glue_perception.bags import topics
 from glue_perception.bags.camera_messages import RGB_CHANNELS
@@ -38,14 +39,6 @@ def cut(path, share):
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
     return path
-
-
-def frames_of(camera):
-    frames = []
-    while (frame := camera.read(0.1)) is not None:
-        frames.append(frame)
-    camera.close()
-    return frames
 
 
 @pytest.mark.parametrize("name", ["clip.mkv", "clip.webm", "clip.avi"])

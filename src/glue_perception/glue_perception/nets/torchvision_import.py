@@ -23,13 +23,13 @@ def import_torchvision() -> Any:
     Raises:
         ImportError: it is not installed.
     """
-    import torch
+    from torch import library as operators
 
     try:
         return importlib.import_module("torchvision")
     except RuntimeError:
-        library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+        declared: Any = operators.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
         for signature in _SIGNATURES:
-            library.define(signature)
-        # The declarations vanish with their library.
-        return importlib.import_module("torchvision"), library
+            declared.define(signature)
+        # The declarations vanish with what declared them.
+        return importlib.import_module("torchvision"), declared

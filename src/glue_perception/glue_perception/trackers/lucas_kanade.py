@@ -242,7 +242,7 @@ class _State:
         steps = np.zeros_like(xy)
         for members in self._objects:
             seen = members[witness[members]]
-            if len(seen) >= min(2, len(members) - 1, 2) and len(seen):
+            if len(seen) >= max(1, min(2, len(members) - 1)):
                 steps[members] = np.median(xy[seen] - self._xy[seen], axis=0)
         return steps
 
