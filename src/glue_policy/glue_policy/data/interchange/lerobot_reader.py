@@ -30,8 +30,11 @@ def read(path: Path, options: ReadOptions) -> Iterator[Record]:
         DatasetError: not such a dataset, another version, or it lacks what a bag needs.
     """
     dataset = _Dataset(path, options)
-    for row in dataset.episodes():
-        yield dataset.record(row)
+    try:
+        for row in dataset.episodes():
+            yield dataset.record(row)
+    finally:
+        dataset.close()
 
 
 class _Dataset:
@@ -62,6 +65,11 @@ class _Dataset:
         for file in files:
             names = [n for n in self._parquet.read_schema(file).names if not n.startswith("stats/")]
             yield from self._parquet.read_table(file, columns=names).to_pylist()
+
+    def close(self) -> None:
+        """End the decoder of the video that is open."""
+        if self._video is not None:
+            self._video.close()
 
     def record(self, row: dict[str, Any]) -> Record:
         """Return one episode."""
@@ -141,6 +149,7 @@ class _Dataset:
         file = self._inside(relative)
         first = round(float(row[f"{key}/from_timestamp"]) * float(self._info["fps"]))
         if self._video is None or self._video.path != file or self._video.position > first:
+            self.close()
             self._video = VideoFrames(file)
         return self._video.take(first, t)
 

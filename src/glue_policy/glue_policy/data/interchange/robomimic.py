@@ -91,6 +91,9 @@ class RobomimicWriter(DatasetWriter):
             for name in KEY_PATCH_FIELDS:
                 glue[f"key_patches/{name}"] = getattr(record.key_patches, name)
 
+    def _finish(self) -> None:
+        """All is written already."""
+
     def _close(self) -> None:
         self._file.close()
 
