@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from glue_policy.policies.base import Batch
 
@@ -18,32 +20,40 @@ HIDE_ONE_SHARE = 0.15
 KEYPOINT_JITTER = 0.002
 """Standard deviation of the keypoints' noise as a share of the image, about a pixel: what a tracker wanders."""
 
+COLOUR_DRAWS = 5
+"""Numbers that make one image's light: contrast, brightness, and one for each channel."""
+
 
 def augment(batch: Batch, generator: torch.Generator) -> Batch:
-    """Return a changed copy of the batch.
+    """Return a changed copy of the batch, on its device; the random numbers are drawn on the CPU.
 
     The image is not shifted: with a camera that stands still, a place in the image is a place on the table.
     """
     changed = dict(batch)
-    changed["image"] = _jitter_colours(batch["image"], generator)
-    visible = batch["visible"]
+    image, visible, xy = batch["image"], batch["visible"], batch["xy"]
+    draws = 2.0 * torch.rand(len(image), COLOUR_DRAWS, generator=generator) - 1.0
+    changed["image"] = jitter_colours(image, draws)
     keep = torch.rand(visible.shape, generator=generator) >= HIDE_ONE_SHARE
     keep &= torch.rand(len(visible), 1, generator=generator) >= HIDE_ALL_SHARE
-    changed["visible"] = visible & keep
-    xy = batch["xy"]
-    changed["xy"] = (xy + KEYPOINT_JITTER * torch.randn(xy.shape, generator=generator)).clamp(0.0, 1.0)
+    changed["visible"] = visible & keep.to(visible.device)
+    noise = torch.randn(xy.shape, generator=generator).to(xy.device)
+    changed["xy"] = (xy + KEYPOINT_JITTER * noise).clamp(0.0, 1.0)
     return changed
 
 
-def _jitter_colours(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Return float images [b 3 s s] in 0..255 under another light."""
-    b = len(image)
+def jitter_colours(
+    image: UInt8[Tensor, "b 3 s s"], draws: Float[Tensor, "b 5"]
+) -> Float[Tensor, "b 3 s s"]:
+    """Return images in 0..255 under another light.
 
-    def factor(width: float, channels: int) -> torch.Tensor:
-        return 1.0 + width * (2.0 * torch.rand(b, channels, 1, 1, generator=generator) - 1.0)
-
+    Args:
+        image: As recorded.
+        draws: Each in -1..1; zeros leave the image as it is.
+    """
+    factors = draws.to(image.device)[:, :, None, None]
+    contrast = 1.0 + CONTRAST * factors[:, :1]
+    gain = (1.0 + BRIGHTNESS * factors[:, 1:2]) * (1.0 + CHANNEL * factors[:, 2:])
     values = image.float()
     mean = values.mean(dim=(1, 2, 3), keepdim=True)
-    contrast, gain = factor(CONTRAST, 1), factor(BRIGHTNESS, 1) * factor(CHANNEL, 3)
     # ((values - mean) * contrast + mean) * gain, in place: fresh memory costs more than the arithmetic.
     return values.mul_(contrast * gain).add_(mean * (1.0 - contrast) * gain).clamp_(0.0, 255.0)
