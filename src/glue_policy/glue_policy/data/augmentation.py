@@ -27,23 +27,27 @@ COLOUR_DRAWS = 5
 def augment(batch: Batch, generator: torch.Generator) -> Batch:
     """Return a changed copy of the batch, on its device; the random numbers are drawn on the CPU.
 
-    The image is not shifted: with a camera that stands still, a place in the image is a place on the table.
+    Images and key-patches are changed where the batch holds them. The image is not shifted: with a camera that stands
+    still, a place in the image is a place on the table.
     """
     changed = dict(batch)
-    image, visible, xy = batch["image"], batch["visible"], batch["xy"]
-    draws = 2.0 * torch.rand(len(image), COLOUR_DRAWS, generator=generator) - 1.0
-    changed["image"] = jitter_colours(image, draws)
-    keep = torch.rand(visible.shape, generator=generator) >= HIDE_ONE_SHARE
-    keep &= torch.rand(len(visible), 1, generator=generator) >= HIDE_ALL_SHARE
-    changed["visible"] = visible & keep.to(visible.device)
-    noise = torch.randn(xy.shape, generator=generator).to(xy.device)
-    changed["xy"] = (xy + KEYPOINT_JITTER * noise).clamp(0.0, 1.0)
+    if "image" in batch:
+        image = batch["image"]
+        draws = 2.0 * torch.rand(len(image), COLOUR_DRAWS, generator=generator) - 1.0
+        changed["image"] = jitter_colours(image, draws)
+    if "visible" in batch:
+        visible = batch["visible"]
+        keep = torch.rand(visible.shape, generator=generator) >= HIDE_ONE_SHARE
+        keep &= torch.rand(len(visible), 1, generator=generator) >= HIDE_ALL_SHARE
+        changed["visible"] = visible & keep.to(visible.device)
+    if "xy" in batch:
+        xy = batch["xy"]
+        noise = torch.randn(xy.shape, generator=generator).to(xy.device)
+        changed["xy"] = (xy + KEYPOINT_JITTER * noise).clamp(0.0, 1.0)
     return changed
 
 
-def jitter_colours(
-    image: UInt8[Tensor, "b 3 s s"], draws: Float[Tensor, "b 5"]
-) -> Float[Tensor, "b 3 s s"]:
+def jitter_colours(image: UInt8[Tensor, "b 3 s s"], draws: Float[Tensor, "b 5"]) -> Float[Tensor, "b 3 s s"]:
     """Return images in 0..255 under another light.
 
     Args:

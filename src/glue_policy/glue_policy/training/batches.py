@@ -40,13 +40,17 @@ class Batches:
         dataset: The training set.
         config: `batch_size`, `micro_batches` and `seed` count.
         workers: The processes that share the parts.
+        keys: Of the observation, that the policy reads.
 
     Raises:
         ConfigError: the parts cannot be shared out evenly.
     """
 
-    def __init__(self, dataset: ChunkDataset, config: TrainConfig, workers: Workers) -> None:
+    def __init__(
+        self, dataset: ChunkDataset, config: TrainConfig, workers: Workers, keys: frozenset[str]
+    ) -> None:
         self._dataset = dataset
+        self._keys = keys
         self._config = config
         self._device = workers.device
         self._mine = workers.share(config.micro_batches)
@@ -58,7 +62,7 @@ class Batches:
         rows, seeds = self._draw(step)
         if self._reader is None:
             for part in self._mine:
-                yield Part(rows[part], self._dataset.batch(rows[part]), seeds[part])
+                yield Part(rows[part], self._dataset.batch(rows[part], self._keys), seeds[part])
             return
         if self._ahead is None or self._ahead[0] != step:
             self._ahead = (step, self._read(step))
@@ -86,4 +90,4 @@ class Batches:
         return [self._reader.submit(self._pinned, rows[part]) for part in self._mine]
 
     def _pinned(self, rows: Tensor) -> Batch:
-        return {name: value.pin_memory() for name, value in self._dataset.batch(rows).items()}
+        return {name: value.pin_memory() for name, value in self._dataset.batch(rows, self._keys).items()}

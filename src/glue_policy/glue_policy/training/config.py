@@ -8,8 +8,14 @@ from glue_perception.config import to_mapping
 from glue_perception.errors import ConfigError
 from glue_perception.nets.compute import Device, Precision
 
-
-CHANGEABLE = ("max_minutes", "torch_threads", "device", "checkpoint_every_s", "cache_local_features", "tensorboard")
+CHANGEABLE = (
+    "max_minutes",
+    "torch_threads",
+    "device",
+    "checkpoint_every_s",
+    "cache_local_features",
+    "tensorboard",
+)
 """Settings that may differ between the parts of one run: where and how fast it runs, not what it learns."""
 
 
@@ -114,4 +120,3 @@ class TrainConfig:
     def lasting(self) -> dict[str, object]:
         """Return the settings that all parts of one run must share."""
         return {name: value for name, value in to_mapping(self).items() if name not in CHANGEABLE}
-

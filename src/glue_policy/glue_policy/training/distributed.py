@@ -89,7 +89,7 @@ class Workers:
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
         flat = torch.cat([g.reshape(-1) for g in gradients])
         distributed.all_reduce(flat)
-        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        for gradient, part in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
 
     def sum(self, value: Tensor) -> Tensor:
@@ -124,7 +124,9 @@ def _device(wanted: Device, local_rank: int) -> torch.device:
         return device
     count = torch.cuda.device_count()
     if local_rank >= count:
-        raise ConfigError(f"{local_rank + 1} processes or more share this machine's {count} GPUs; start {count}")
+        raise ConfigError(
+            f"{local_rank + 1} processes or more share this machine's {count} GPUs; start {count}"
+        )
     device = torch.device("cuda", local_rank)
     torch.cuda.set_device(device)
     return device

@@ -20,6 +20,7 @@ def replaced_when_complete(path: Path) -> Iterator[Path]:
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
         yield partial
         partial.replace(path)
     # PyTorch's writer reports a full disk as RuntimeError.
@@ -47,6 +48,6 @@ def _reason(error: Exception) -> str:
 
 
 def _space(path: Path) -> str:
-    folder = next((p for p in path.parents if p.is_dir()), Path("."))
+    folder = next((p for p in path.parents if p.is_dir()), Path())
     free_mb = shutil.disk_usage(folder).free / 1e6
     return f"{free_mb:.0f} MB are free there; make room and run the same command again"

@@ -11,8 +11,9 @@ from a file (`cache_local_features`), the loss is the same up to rounding.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -22,9 +23,10 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from glue_perception.errors import ConfigError
+from glue_perception.errors import CheckpointError, ConfigError
 from glue_policy.data.augmentation import BRIGHTNESS, CHANNEL, COLOUR_DRAWS, CONTRAST, jitter_colours
 from glue_policy.data.dataset import ChunkDataset
+from glue_policy.data.npy_file import NpyAppender, open_rows
 from glue_policy.policies.base import LOCAL_FEATURES, Batch, Policy
 from glue_policy.training.config import TrainConfig
 from glue_policy.training.distributed import Workers
@@ -87,12 +89,12 @@ class LocalFeatures:
         if config.cache_local_features:
             path = dataset.cache_path(self._name(config))
             if path is None:
-                self._kept = self._all(np.empty)
+                self._kept = np.concatenate(list(self._blocks()))
             else:
                 if workers.is_first and not path.exists():
                     self._write(path)
                 workers.wait()
-                self._kept = np.load(path, mmap_mode="r", allow_pickle=False)
+                self._kept = _open(path, len(dataset))
 
     def add(self, batch: Batch, row: Tensor, generator: torch.Generator) -> Batch:
         """Return the batch with features drawn from each row's versions.
@@ -136,31 +138,38 @@ class LocalFeatures:
         return f"local_features_{digest.hexdigest()[:16]}"
 
     def _write(self, path: Path) -> None:
-        with replaced_when_complete(path) as partial:
+        blocks = self._blocks()
+        first = next(blocks)
+        with (
+            replaced_when_complete(path) as partial,
+            NpyAppender(partial, np.float32, first.shape[1:]) as file,
+        ):
+            for block in itertools.chain([first], blocks):
+                file.append(block)
 
-            def create(shape: tuple[int, ...], dtype: type[np.float32]) -> np.ndarray:
-                return np.lib.format.open_memmap(partial, "w+", dtype, shape)
-
-            self._all(create)
-
-    def _all(self, create: Callable[[tuple[int, ...], type[np.float32]], np.ndarray]) -> np.ndarray:
-        """Return all features [rows variants n c] in an array that `create` gives for a shape and a type."""
+    def _blocks(self) -> Iterator[Float[np.ndarray, "t k n c"]]:
+        """Yield all features, some rows at a time."""
         rows = len(self._dataset)
-        kept: np.ndarray | None = None
         total = rows * self._variants
         with tqdm(total=total, desc="local features", unit="image", dynamic_ncols=True) as bar:
             for start in range(0, rows, ROWS_AT_ONCE):
                 row = torch.arange(start, min(start + ROWS_AT_ONCE, rows))
-                batch = self._dataset.batch(row)
+                batch = self._dataset.batch(row, ("image", "row_col"))
                 image, row_col = batch["image"].to(self._device), batch["row_col"].to(self._device)
+                versions = []
                 for variant in range(self._variants):
-                    features = self._compute(image, row_col, row.tolist(), [variant] * len(row)).cpu().numpy()
-                    if kept is None:
-                        kept = create((rows, self._variants, *features.shape[1:]), np.float32)
-                    kept[row.numpy(), variant] = features
+                    versions.append(self._compute(image, row_col, row.tolist(), [variant] * len(row)))
                     bar.update(len(row))
-        if kept is None:
-            raise ConfigError("the training set is empty")
-        if isinstance(kept, np.memmap):
-            kept.flush()
-        return kept
+                yield torch.stack(versions, dim=1).cpu().numpy()
+
+
+def _open(path: Path, rows: int) -> np.ndarray:
+    try:
+        kept = open_rows(path)
+        if len(kept) != rows:
+            raise ValueError(f"{len(kept)} rows, not {rows}")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"the cached features in {path} are damaged ({error}); delete the file"
+        ) from error
+    return kept

@@ -83,7 +83,7 @@ class Trainer:
         self._workers = workers if workers is not None else Workers(config.device)
         self._directory = RunDirectory(directory)
         self._precision = MixedPrecision(config.precision, self._workers.device)
-        self._batches = Batches(dataset, config, self._workers)
+        self._batches = Batches(dataset, config, self._workers, policy.needs)
         fit_ranges(policy, dataset, config)
         self._policy = policy.to(self._workers.device)
         self._average = WeightAverage(self._policy, config.ema_decay)
