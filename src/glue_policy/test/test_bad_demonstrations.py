@@ -145,7 +145,7 @@ def test_arrays_of_unlike_lengths() -> None:
         "task": "disc",
     }
     EpisodeArrays(**good)
-    with pytest.raises(BagError, match="differ in length: .*action 2"):
+    with pytest.raises(BagError, match=r"differ in length: .*action 2"):
         EpisodeArrays(**good | {"action": good["action"][:2]})
     with pytest.raises(BagError, match="joint_position holds NaN or infinite values at step 1"):
         broken = good["joint_position_rad"].copy()
@@ -169,7 +169,7 @@ def test_another_rate_is_told_from_a_gap(tmp_path: Path) -> None:
 
 def test_depth_is_missing(tmp_path: Path) -> None:
     bag_of(tmp_path / "bag", metadata=T_BASE_CAMERA)
-    with pytest.raises(BagError, match="holds no depth .* record with the camera's depth on"):
+    with pytest.raises(BagError, match=r"holds no depth .* record with the camera's depth on"):
         load_dataset(tmp_path, 32, 4, 0.1, POINTS)
 
 

@@ -14,6 +14,7 @@ from glue_perception.errors import ConfigError
 if TYPE_CHECKING:
     from glue_bringup.task_config import TaskConfig
     from glue_policy.data.dataset import ChunkDataset
+    from glue_policy.data.from_bags import PointCloudSource
     from glue_policy.policies.base import Policy
     from glue_policy.training.config import TrainConfig
 
@@ -136,10 +137,25 @@ def _demonstrations(args: argparse.Namespace, task: TaskConfig) -> Path:
 def _dataset(policy: Policy, task: TaskConfig, data: Path) -> ChunkDataset:
     from glue_policy.data.dataset import load_dataset
 
-    dataset = load_dataset(data, policy.image_size_px, policy.config.horizon, 1.0 / task.policy.rate_hz)
+    dataset = load_dataset(
+        data, policy.image_size_px, policy.config.horizon, 1.0 / task.policy.rate_hz, _point_clouds(policy)
+    )
     if dataset.task and dataset.task != task.task:
         raise ConfigError(f"the demonstrations in {data} are of task {dataset.task!r}, not {task.task!r}")
     return dataset
+
+
+def _point_clouds(policy: Policy) -> PointCloudSource | None:
+    """Return how the policy's point clouds are made from depth, None if it reads none."""
+    from glue_perception.config import to_mapping
+    from glue_policy.data.from_bags import PointCloudSource
+    from glue_policy.data.point_cloud import frame_points
+    from glue_policy.policies.dp3.configuration_dp3 import Dp3Config
+
+    if not isinstance(policy.config, Dp3Config):
+        return None
+    cloud = policy.config.cloud
+    return PointCloudSource(lambda frame, pose: frame_points(frame, pose, cloud), to_mapping(cloud))
 
 
 def _say_what_came_out(task: TaskConfig, config: TrainConfig, checkpoint: Path, steps: int) -> None:

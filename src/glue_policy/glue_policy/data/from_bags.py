@@ -59,7 +59,7 @@ def training_set_of(
     Raises:
         BagError: bags are unreadable or do not go together (up to five are named), or none is a success.
     """
-    bags = _bags(directory)
+    bags = bags_in(directory)
     if not bags:
         raise BagError(f"there are no demonstrations to train on in {directory}: it holds no folders of bags")
     facts = {
@@ -82,7 +82,8 @@ def training_set_of(
     return ready
 
 
-def _bags(directory: Path) -> list[Path]:
+def bags_in(directory: Path) -> list[Path]:
+    """Return the folders in a directory, by name; none if there is no such directory."""
     if not directory.is_dir():
         return []
     return sorted(path for path in directory.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -153,7 +154,7 @@ def _make(
     with TrainingSetWriter(place) as writer:
         for bag in tqdm(bags, desc="read", unit="bag", dynamic_ncols=True):
             try:
-                outcome = _outcome(bag)
+                outcome = outcome_of(bag)
                 if outcome != SUCCESS:
                     left_out[bag.name] = outcome
                     tqdm.write(f"left out, as its outcome is {outcome}: {bag}")
@@ -181,7 +182,7 @@ def _listed(problems: list[str]) -> str:
     return f"{text}; and {more} more" if more > 0 else text
 
 
-def _outcome(path: Path) -> str:
+def outcome_of(path: Path) -> str:
     """Return how the episode ended; a bag that says nothing and was not made by our recorder counts as a success."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnfinishedBagWarning)
