@@ -49,6 +49,7 @@ VENDOR = {
     "cotracker": {"glue_perception/trackers/"},
     "groundingdino": {"glue_perception/detectors/"},
     "segment_anything": {"glue_perception/segmenters/"},
+    "tensorboardX": {"glue_policy/training/metrics.py"},
     "open_clip": {"glue_perception/features/", "glue_policy/nets/"},
 }
 NUMPY_AT_MOST = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -87,17 +87,23 @@ class ChunkDataset:
             raise BagError(f"{name} holds {len(rows)} steps, the training set {len(self)}; compute it anew")
         self._attached[name] = rows
 
-    def batch(self, index: Tensor) -> Batch:
-        """Return the samples of `index` [b]."""
+    def batch(self, index: Tensor, keys: Collection[str] | None = None) -> Batch:
+        """Return the samples of `index` [b].
+
+        Args:
+            index: Which rows.
+            keys: Of the observation; None for all. Others are not read from the disk.
+        """
         rows = index.numpy()
         steps = rows[:, None] + self._steps_ahead
         last = self._last_step[rows][:, None]
         batch = {
             name: torch.from_numpy(np.ascontiguousarray(values[rows]))
             for name, values in self.arrays.items()
-            if name not in ("action", "stamp_ns")
+            if name not in ("action", "stamp_ns") and (keys is None or name in keys)
         }
-        batch["row_col"] = batch["row_col"].long()
+        if "row_col" in batch:
+            batch["row_col"] = batch["row_col"].long()
         batch["action"] = torch.from_numpy(self._set.arrays["action"][np.minimum(steps, last)])
         batch["action_valid"] = torch.from_numpy(steps <= last)
         return batch
