@@ -68,10 +68,11 @@ class TrainingSet:
         if not episodes:
             raise BagError("there are no demonstrations to train on")
         columns = [episode.arrays() for episode in episodes]
-        arrays = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
-        hashes = {
-            name: hashlib.sha256(np.ascontiguousarray(a).data).hexdigest() for name, a in arrays.items()
+        arrays = {
+            name: np.ascontiguousarray(np.concatenate([column[name] for column in columns]))
+            for name in columns[0]
         }
+        hashes = {name: hashlib.sha256(array.data).hexdigest() for name, array in arrays.items()}
         lengths = tuple(len(episode) for episode in episodes)
         return cls(arrays, lengths, episodes[0].task, _fingerprint(episodes[0].task, lengths, arrays, hashes))
 
