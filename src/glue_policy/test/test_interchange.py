@@ -297,6 +297,59 @@ def test_another_projects_replay_buffer(tmp_path: Path) -> None:
     np.testing.assert_allclose(first.action[0, :3], pose[:3])
 
 
+@pytest.mark.parametrize("codec", ["Pickle()", "FixedScaleOffset(0, 1, 'u1')"])
+def test_a_replay_buffer_with_other_codecs_is_refused_before_they_run(tmp_path: Path, codec: str) -> None:
+    zarr, numcodecs = pytest.importorskip("zarr"), pytest.importorskip("numcodecs")
+    root = zarr.open_group(str(tmp_path / "replay"), mode="w", zarr_format=2)
+    data, meta = root.create_group("data"), root.create_group("meta")
+    forged = {"camera_0": np.zeros((3, 8, 8, 3), np.uint8), "action": np.zeros((3, 10))}
+    for name, values in forged.items():
+        filter_ = numcodecs.Pickle() if codec == "Pickle()" else numcodecs.FixedScaleOffset(0, 1, "u1")
+        filters = [filter_] if name == "camera_0" else None
+        data.create_array(name, shape=values.shape, dtype=values.dtype, filters=filters)
+    meta.create_array("episode_ends", data=np.array([3]))
+    with pytest.raises(DatasetError, match=r"'pickle'|encoded with fixedscaleoffset"):
+        next(chosen("diffusion_policy").read(tmp_path / "replay", ReadOptions(10.0)))
+
+
+@pytest.mark.parametrize(
+    ("name", "images"),
+    [("robomimic", ""), ("diffusion_policy", ""), ("lerobot", "png"), ("lerobot", "video")],
+)
+def test_a_damaged_dataset_is_an_error_never_a_defect(
+    bags: Path, tmp_path: Path, name: str, images: str
+) -> None:
+    """Cut every file off, and overwrite a piece of it."""
+    export_bags(chosen(name, images or "video"), bags, tmp_path / "made")
+    whole = tmp_path / "made"
+    files = [p for p in whole.rglob("*") if p.is_file()] if whole.is_dir() else [whole]
+    files = sorted(files, key=lambda p: p.stat().st_size)[-8:]
+    refused = 0
+    for file in files:
+        content = file.read_bytes()
+        middle = len(content) // 2
+        for damaged in (content[:middle], content[:middle] + bytes(64) + content[middle + 64 :], b""):
+            file.write_bytes(damaged)
+            try:
+                records = list(chosen(name).read(whole, ReadOptions()))
+                assert len(records) == len(LENGTHS)
+            except DatasetError:
+                refused += 1
+        file.write_bytes(content)
+    assert refused >= len(files)
+    assert len(list(chosen(name).read(whole, ReadOptions()))) == len(LENGTHS)
+
+
+def test_metadata_that_is_not_text_is_refused(bags: Path, tmp_path: Path) -> None:
+    export_bags(chosen("lerobot", "png"), bags, tmp_path / "made")
+    path = tmp_path / "made" / "meta" / "glue.json"
+    about = json.loads(path.read_text())
+    about["episodes"][0]["metadata"] = {"task": ["disc"]}
+    path.write_text(json.dumps(about))
+    with pytest.raises(DatasetError, match="not a mapping of text to text"):
+        next(chosen("lerobot").read(tmp_path / "made", ReadOptions()))
+
+
 def test_a_lerobot_dataset_of_another_version_or_state_is_refused(bags: Path, tmp_path: Path) -> None:
     export_bags(chosen("lerobot", "png"), bags, tmp_path / "made")
     path = tmp_path / "made" / "meta" / "info.json"

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -160,7 +160,7 @@ class TrainingSetWriter:
         self._final = directory
         try:
             directory.parent.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix=f"{directory.name}.partial-", dir=directory.parent))
+            self._folder = _new_folder_beside(directory)
         except OSError as error:
             raise BagError(
                 f"cannot write a training set beside the demonstrations, in {directory.parent} ({error.strerror}); "
@@ -259,10 +259,17 @@ def _fingerprint(
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def _new_folder_beside(directory: Path) -> Path:
+    """Make a folder with a name of its own, which whoever clears up knows by `.partial-`."""
+    folder = directory.with_name(f"{directory.name}.partial-{secrets.token_hex(4)}")
+    folder.mkdir()
+    return folder
+
+
 def _replace_folder(new: Path, final: Path) -> None:
     """Rename; who has the old files open goes on reading them."""
     if final.exists():
-        old = Path(tempfile.mkdtemp(prefix=f"{final.name}.partial-", dir=final.parent))
+        old = _new_folder_beside(final)
         final.rename(old / "old")
         new.rename(final)
         shutil.rmtree(old, ignore_errors=True)

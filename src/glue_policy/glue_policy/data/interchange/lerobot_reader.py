@@ -13,7 +13,14 @@ import numpy as np
 from glue_perception.cameras.intrinsics import DEFAULT_FIELD_OF_VIEW_DEG, intrinsics_from_field_of_view
 from glue_perception.errors import DatasetError
 from glue_policy.data.interchange import lerobot_layout as layout
-from glue_policy.data.interchange.base import ReadOptions, import_package, stamps_at_rate, ten_numbers
+from glue_policy.data.interchange.base import (
+    ReadOptions,
+    checked_metadata,
+    damage_as_error,
+    import_package,
+    stamps_at_rate,
+    ten_numbers,
+)
 from glue_policy.data.interchange.record import (
     KEY_PATCH_FIELDS,
     KeyPatchArrays,
@@ -23,6 +30,7 @@ from glue_policy.data.interchange.record import (
 from glue_policy.data.interchange.video_frames import VideoFrames
 
 
+@damage_as_error
 def read(path: Path, options: ReadOptions) -> Iterator[Record]:
     """Yield the episodes of a LeRobot dataset, ours or another's.
 
@@ -110,7 +118,9 @@ class _Dataset:
             gripper_width_m=state[:, 7],
             action=actions,
             dt_s=dt_s,
-            metadata=told["metadata"] if told is not None else {"instruction": str(row["tasks"][0])},
+            metadata=checked_metadata(told["metadata"], where)
+            if told is not None
+            else {"instruction": str(row["tasks"][0])},
             key_patches=self._key_patches(column, rows.column_names, t),
         )
         return record if self._options.own_actions else with_next_pose_as_action(record)
