@@ -15,17 +15,20 @@ from disc_demonstrations import disc_episode
 from glue_perception.errors import CheckpointError, ConfigError
 from glue_policy.checkpoint import WEIGHTS_FILE, load_policy
 from glue_policy.data.dataset import ChunkDataset
+from glue_policy.policies import policy_config
 from glue_policy.training.config import TrainConfig
 from glue_policy.training.evaluation import EVALUATIONS_FILE, BestCheckpoint, Evaluation
 from glue_policy.training.start import starting_policy
 from glue_policy.training.trainer import Trainer
 
-CONFIG = TrainConfig(steps=5, batch_size=2, torch_threads=1, warmup_steps=1, evaluate_every=2)
+CONFIG = TrainConfig(policy="dp", steps=5, batch_size=2, torch_threads=1, warmup_steps=1, evaluate_every=2)
 
 
 @pytest.fixture(scope="module")
 def dataset() -> ChunkDataset:
-    return ChunkDataset([disc_episode(seed) for seed in range(2)], horizon=16)
+    return ChunkDataset(
+        [disc_episode(seed, policy_config("dp", "tiny").image_size_px) for seed in range(2)], 16
+    )
 
 
 class Exam:

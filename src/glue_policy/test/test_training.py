@@ -15,7 +15,8 @@ from glue_perception.errors import CheckpointError, ConfigError
 from glue_perception.nets.compute import Device, Precision
 from glue_policy.checkpoint import load_policy
 from glue_policy.data.dataset import ChunkDataset
-from glue_policy.policies.glue.modeling_glue import GluePolicy
+from glue_policy.policies import POLICIES, policy_config
+from glue_policy.policies.base import Policy
 from glue_policy.training.batches import Batches
 from glue_policy.training.config import TrainConfig
 from glue_policy.training.distributed import Workers
@@ -34,6 +35,15 @@ def dataset() -> ChunkDataset:
     return ChunkDataset([disc_episode(seed) for seed in range(4)], horizon=16)
 
 
+def dataset_for(name: str) -> ChunkDataset:
+    """Two demonstrations of what a policy needs, points included."""
+    config = policy_config(name, "tiny")
+    rng = np.random.default_rng(0)
+    episodes = [disc_episode(seed, config.image_size_px) for seed in range(2)]
+    points = rng.uniform(0.2, 0.4, (len(episodes[0]), 256, 3)).astype(np.float32)
+    return ChunkDataset([replace(e, points=points) for e in episodes], config.horizon)
+
+
 def trainer_of(directory: Path, dataset: ChunkDataset, config: TrainConfig = SHORT) -> Trainer:
     return Trainer(config, starting_policy(config), dataset, directory, {"command": "test"})
 
@@ -44,41 +54,59 @@ def train(directory: Path, dataset: ChunkDataset, config: TrainConfig = SHORT) -
 
 def interrupt_in_step(monkeypatch: pytest.MonkeyPatch, step: int, kind: signal.Signals) -> None:
     """Send the signal to this process from the middle of one step."""
-    loss, calls = GluePolicy.loss, []
+    loss, calls = Policy.loss, []
 
-    def interrupting(self: GluePolicy, *args: object) -> torch.Tensor:
+    def interrupting(self: Policy, *args: object) -> torch.Tensor:
         calls.append(None)
         if len(calls) == step + 1:
             os.kill(os.getpid(), kind)
         return loss(self, *args)
 
-    monkeypatch.setattr(GluePolicy, "loss", interrupting)
+    monkeypatch.setattr(Policy, "loss", interrupting)
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("glue", signal.SIGINT),
+        ("glue_s", signal.SIGTERM),
+        ("dp", signal.SIGINT),
+        ("act", signal.SIGTERM),
+        ("dp3", signal.SIGINT),
+    ],
+)
 def test_an_interrupted_run_ends_as_an_uninterrupted_one_bit_for_bit(
-    tmp_path: Path, dataset: ChunkDataset, monkeypatch: pytest.MonkeyPatch, kind: signal.Signals
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: signal.Signals
 ) -> None:
-    straight = train(tmp_path / "straight", dataset)
+    config = replace(SHORT, policy=name, steps=4)
+    dataset = dataset_for(name)
+    straight = train(tmp_path / "straight", dataset, config)
     with monkeypatch.context() as patch:
-        interrupt_in_step(patch, 2, kind)
+        interrupt_in_step(patch, 1, kind)
         with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "resumed", dataset)
-    trainer = trainer_of(tmp_path / "resumed", dataset)
-    assert trainer.step == 3, "the step under way is finished and kept"
+            train(tmp_path / "resumed", dataset, config)
+    torch.rand(7)
+    trainer = trainer_of(tmp_path / "resumed", dataset, config)
+    assert trainer.step == 2, "the step under way is finished and kept"
     resumed = trainer.run()
     assert (resumed / "model.safetensors").read_bytes() == (straight / "model.safetensors").read_bytes()
     one, other = (torch.load(tmp_path / n / STATE_FILE, weights_only=True) for n in ("straight", "resumed"))
     assert all(torch.equal(one["policy"][k], other["policy"][k]) for k in one["policy"])
+    assert load_policy(resumed).name == name
 
 
-def test_the_loss_falls(tmp_path: Path, dataset: ChunkDataset) -> None:
-    config = TrainConfig(steps=40, batch_size=4, torch_threads=1, warmup_steps=5)
-    checkpoint = train(tmp_path, dataset, config)
+def test_every_policy_is_tested_for_that() -> None:
+    [marks] = test_an_interrupted_run_ends_as_an_uninterrupted_one_bit_for_bit.pytestmark
+    assert {name for name, _ in marks.args[1]} == set(POLICIES)
+
+
+def test_the_loss_falls(tmp_path: Path) -> None:
+    config = TrainConfig(policy="dp", steps=60, batch_size=4, torch_threads=1, warmup_steps=5)
+    checkpoint = train(tmp_path, dataset_for("dp"), config)
     with (tmp_path / METRICS_FILE).open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
-    assert len(losses) == 2
-    assert losses[1] < 0.9 * losses[0]
+    assert len(losses) == 3
+    assert losses[2] < 0.9 * losses[0]
     load_policy(checkpoint)
 
 
@@ -89,8 +117,8 @@ def test_a_loss_that_is_not_a_number_stops_and_spares_the_checkpoint(
     state = torch.load(tmp_path / STATE_FILE, weights_only=True)
     torch.save(state | {"step": 3}, tmp_path / STATE_FILE)
     weights = (tmp_path / "checkpoint" / "model.safetensors").read_bytes()
-    loss = GluePolicy.loss
-    monkeypatch.setattr(GluePolicy, "loss", lambda self, *args: loss(self, *args) * float("nan"))
+    loss = Policy.loss
+    monkeypatch.setattr(Policy, "loss", lambda self, *args: loss(self, *args) * float("nan"))
     with pytest.raises(CheckpointError, match="step 3 gave loss nan"):
         train(tmp_path, dataset)
     assert (tmp_path / "checkpoint" / "model.safetensors").read_bytes() == weights
@@ -192,14 +220,14 @@ def test_fine_tuning_widens_the_normalisation_where_it_must(tmp_path: Path, data
     torch.testing.assert_close(top[[0, 1]], old_top[[0, 1]])
 
 
-def test_fine_tuning_from_another_policy_is_refused(tmp_path: Path, dataset: ChunkDataset) -> None:
-    checkpoint = train(tmp_path, dataset)
-    with pytest.raises(ConfigError, match="unknown policy"):
-        starting_policy(replace(SHORT, policy="dq"))
-    config = yaml.safe_load((checkpoint / "config.yaml").read_text())
-    assert config["policy"] == "glue"
+def test_fine_tuning_from_another_policy_or_nothing_is_refused(tmp_path: Path) -> None:
+    checkpoint = train(tmp_path, dataset_for("dp"), replace(SHORT, policy="dp", steps=1))
+    with pytest.raises(ConfigError, match="holds policy 'dp', not 'glue'; give --policy dp"):
+        starting_policy(replace(SHORT, init_from=str(checkpoint)))
     with pytest.raises(CheckpointError, match="no checkpoint"):
         starting_policy(replace(SHORT, init_from=str(tmp_path / "nothing")))
+    with pytest.raises(ConfigError, match="unknown policy 'dq'"):
+        starting_policy(replace(SHORT, policy="dq"))
 
 
 def test_a_damaged_state_says_what_to_do(tmp_path: Path, dataset: ChunkDataset) -> None:

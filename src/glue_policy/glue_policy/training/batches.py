@@ -65,9 +65,9 @@ class Batches:
                 yield Part(rows[part], self._dataset.batch(rows[part], self._keys), seeds[part])
             return
         if self._ahead is None or self._ahead[0] != step:
-            self._ahead = (step, self._read(step))
+            self._ahead = (step, self._read(self._reader, step))
         ready = self._ahead[1]
-        self._ahead = (step + 1, self._read(step + 1))
+        self._ahead = (step + 1, self._read(self._reader, step + 1))
         for part, future in zip(self._mine, ready, strict=True):
             batch = {name: v.to(self._device, non_blocking=True) for name, v in future.result().items()}
             yield Part(rows[part], batch, seeds[part])
@@ -84,10 +84,9 @@ class Batches:
         seeds: list[int] = rng.integers(2**62, size=config.micro_batches).tolist()
         return rows.chunk(config.micro_batches), seeds
 
-    def _read(self, step: int) -> list[Future[Batch]]:
-        assert self._reader is not None  # noqa: S101
+    def _read(self, reader: ThreadPoolExecutor, step: int) -> list[Future[Batch]]:
         rows, _ = self._draw(step)
-        return [self._reader.submit(self._pinned, rows[part]) for part in self._mine]
+        return [reader.submit(self._pinned, rows[part]) for part in self._mine]
 
     def _pinned(self, rows: Tensor) -> Batch:
         return {name: value.pin_memory() for name, value in self._dataset.batch(rows, self._keys).items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ def replaced_when_complete(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.unlink(missing_ok=True)
         yield partial
+        # Without this a power cut can leave the new name with nothing in it.
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
         partial.replace(path)
     # PyTorch's writer reports a full disk as RuntimeError.
     except (OSError, RuntimeError) as error:
