@@ -150,6 +150,18 @@ def test_a_killed_writer_leaves_no_set_and_the_next_one_clears_up(
     assert not list((bags / SETS_DIRECTORY).glob("*.partial-*"))
 
 
+def test_of_two_processes_one_makes_the_set(bags: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=training_set_of, args=(bags, 32, 0.1)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert len(TrainingSet.open(bags / PLACE)) == 12
+    assert sorted(p.name for p in (bags / SETS_DIRECTORY).iterdir()) == ["32px_100ms", "32px_100ms.lock"]
+
+
 def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(BagError, match="cannot follow"), TrainingSetWriter(tmp_path / "set") as writer:
         writer.add("a", disc_episode(0, 32))

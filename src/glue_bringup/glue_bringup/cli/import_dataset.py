@@ -17,8 +17,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "import",
         help="turn a LeRobot, robomimic or Diffusion Policy dataset into bags",
-        description="Write each demonstration of a dataset as a bag. Where a dataset has no key-patches, the perception "
-        "of --task is run over its images. What it must hold: docs/data.md.",
+        description="Write each demonstration of a dataset as a bag. Where a dataset has no key-patches, the "
+        "perception of --task is run over its images. What it must hold: docs/data.md.",
     )
     parser.add_argument(
         "format", metavar="FORMAT", help="lerobot (v3.0), robomimic (HDF5) or diffusion_policy (zarr)"

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from glue_perception.bags.reader import BagReader
-from glue_perception.errors import BagError
+from glue_perception.errors import BagError, InvalidValueError
 from glue_perception.types import CameraFrame
 from glue_policy.data.demonstration import Step, check_spacing, demonstrated_steps
 from glue_policy.data.image import policy_image, relative_xy
@@ -154,7 +154,10 @@ def _points_maker(bag: BagReader, points_of: PointsOf) -> Callable[[CameraFrame]
                 f"{bag.path} holds no depth for the frame of {frame.stamp_ns} ns, which a policy on point clouds "
                 "needs; record with the camera's depth on, or train another policy"
             )
-        return points_of(frame, T_base_camera).astype(np.float32)
+        try:
+            return points_of(frame, T_base_camera).astype(np.float32)
+        except InvalidValueError as error:
+            raise BagError(f"{bag.path}: the frame of {frame.stamp_ns} ns: {error}") from error
 
     return make
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -68,10 +68,11 @@ class TrainingSet:
         if not episodes:
             raise BagError("there are no demonstrations to train on")
         columns = [episode.arrays() for episode in episodes]
-        arrays = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
-        hashes = {
-            name: hashlib.sha256(np.ascontiguousarray(a).data).hexdigest() for name, a in arrays.items()
+        arrays = {
+            name: np.ascontiguousarray(np.concatenate([column[name] for column in columns]))
+            for name in columns[0]
         }
+        hashes = {name: hashlib.sha256(array.data).hexdigest() for name, array in arrays.items()}
         lengths = tuple(len(episode) for episode in episodes)
         return cls(arrays, lengths, episodes[0].task, _fingerprint(episodes[0].task, lengths, arrays, hashes))
 
@@ -159,7 +160,7 @@ class TrainingSetWriter:
         self._final = directory
         try:
             directory.parent.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix=f"{directory.name}.partial-", dir=directory.parent))
+            self._folder = _new_folder_beside(directory)
         except OSError as error:
             raise BagError(
                 f"cannot write a training set beside the demonstrations, in {directory.parent} ({error.strerror}); "
@@ -258,10 +259,17 @@ def _fingerprint(
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def _new_folder_beside(directory: Path) -> Path:
+    """Make a folder with a name of its own, which whoever clears up knows by `.partial-`."""
+    folder = directory.with_name(f"{directory.name}.partial-{secrets.token_hex(4)}")
+    folder.mkdir()
+    return folder
+
+
 def _replace_folder(new: Path, final: Path) -> None:
     """Rename; who has the old files open goes on reading them."""
     if final.exists():
-        old = Path(tempfile.mkdtemp(prefix=f"{final.name}.partial-", dir=final.parent))
+        old = _new_folder_beside(final)
         final.rename(old / "old")
         new.rename(final)
         shutil.rmtree(old, ignore_errors=True)

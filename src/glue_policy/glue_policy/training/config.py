@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from glue_perception.config import to_mapping
 from glue_perception.errors import ConfigError
 from glue_perception.nets.compute import Device, Precision
+from glue_policy.data.augmentation import AugmentationConfig
 
 CHANGEABLE = (
     "max_minutes",
@@ -57,6 +58,7 @@ class TrainConfig:
         cache_local_features: Compute that set once and keep it beside the training set; needs `local_variants`.
             Does not change the loss.
         tensorboard: Write TensorBoard event files too.
+        augmentation: How strongly images and key-patches are changed.
 
     Raises:
         ConfigError: an impossible value or combination.
@@ -84,6 +86,7 @@ class TrainConfig:
     local_variants: int = 0
     cache_local_features: bool = False
     tensorboard: bool = False
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     def __post_init__(self) -> None:
         for name in (

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from glue_perception.errors import CheckpointError, ConfigError
-from glue_policy.data.augmentation import BRIGHTNESS, CHANNEL, COLOUR_DRAWS, CONTRAST, jitter_colours
+from glue_policy.data.augmentation import COLOUR_DRAWS, jitter_colours
 from glue_policy.data.dataset import ChunkDataset
 from glue_policy.data.npy_file import NpyAppender, open_rows
 from glue_policy.policies.base import LOCAL_FEATURES, Batch, Policy
@@ -83,6 +83,7 @@ class LocalFeatures:
         self._dataset = dataset
         self._variants = config.local_variants
         self._seed = config.seed
+        self._augmentation = config.augmentation
         self._precision = precision
         self._device = workers.device
         self._kept: np.ndarray | None = None
@@ -118,7 +119,7 @@ class LocalFeatures:
         draws = np.stack([self._draws(r, v) for r, v in zip(row, variant, strict=True)])
         with self._precision.autocast():
             return self._policy.local_features(
-                jitter_colours(image, torch.from_numpy(draws)), row_col
+                jitter_colours(image, torch.from_numpy(draws), self._augmentation), row_col
             ).float()
 
     def _draws(self, row: int, variant: int) -> Float[np.ndarray, "5"]:
@@ -133,7 +134,9 @@ class LocalFeatures:
         for name, value in sorted(self._policy.local_encoder.state_dict().items()):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-        settings = [self._variants, self._seed, config.precision.value, BRIGHTNESS, CONTRAST, CHANNEL]
+        light = config.augmentation
+        strengths = (light.brightness, light.contrast, light.channel)
+        settings = [self._variants, self._seed, config.precision.value, *strengths]
         digest.update(json.dumps(settings).encode())
         return f"local_features_{digest.hexdigest()[:16]}"
 

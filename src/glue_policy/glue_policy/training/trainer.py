@@ -180,7 +180,7 @@ class Trainer:
         batch = part.batch
         if self._local is not None:
             batch = self._local.add(batch, part.row, generator)
-        batch = augment(batch, generator)
+        batch = augment(batch, generator, self._config.augmentation)
         with self._precision.autocast():
             loss = self._policy.loss(batch, generator)
         loss = loss / self._config.micro_batches

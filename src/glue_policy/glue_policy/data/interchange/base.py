@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float
@@ -70,13 +71,26 @@ class DatasetWriter(ABC):
                     f"{record.name} does not go with the demonstrations before it: {what} is {value}, not "
                     f"{self._first[what]}; export those of one kind"
                 )
-        self._add(record)
+        try:
+            self._add(record)
+        except OSError as error:
+            raise self._failure(error) from error
 
     def finish(self) -> None:
-        """Complete the dataset and give it its name."""
-        self._finish()
-        self._close()
-        self._partial.rename(self._final)
+        """Complete the dataset and give it its name.
+
+        Raises:
+            DatasetError: it cannot be written.
+        """
+        try:
+            self._finish()
+            self._close()
+            self._partial.rename(self._final)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: OSError) -> DatasetError:
+        return DatasetError(f"cannot write {self._final} ({error}); is the disk full?")
 
     @abstractmethod
     def _add(self, record: Record) -> None: ...
@@ -118,7 +132,27 @@ class ReadOptions:
         return told
 
 
-RecordReader = Iterator[Record]
+Reader = Callable[[Path, ReadOptions], Iterator[Record]]
+"""Yields the demonstrations of the dataset at a path."""
+
+
+def damage_as_error(read: Reader) -> Reader:
+    """Return a reader that raises DatasetError where files are damaged or laid out in another way.
+
+    What lies in a foreign file decides what its library raises.
+    """
+
+    @functools.wraps(read)
+    def guarded(path: Path, options: ReadOptions) -> Iterator[Record]:
+        try:
+            yield from read(path, options)
+        except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            told = f"{type(error).__name__}: {error}"
+            raise DatasetError(
+                f"{path} is damaged, or laid out in another way than known ({told[:300]})"
+            ) from error
+
+    return guarded
 
 
 def import_package(name: str, extra: str) -> ModuleType:
@@ -133,6 +167,17 @@ def import_package(name: str, extra: str) -> ModuleType:
         raise MissingDependencyError(
             f"this format needs {name} ({error}); install it with: pip install 'glue_policy[{extra}]'"
         ) from error
+
+
+def checked_metadata(value: Any, where: object) -> dict[str, str]:
+    """Return a bag's metadata as read from a file that anyone may have written.
+
+    Raises:
+        DatasetError: not a mapping of text to text.
+    """
+    if not isinstance(value, dict) or not all(isinstance(x, str) for pair in value.items() for x in pair):
+        raise DatasetError(f"{where}: the metadata is not a mapping of text to text; the dataset is damaged")
+    return dict(value)
 
 
 def stamps_at_rate(count: int, dt_s: float) -> np.ndarray:

@@ -20,6 +20,8 @@ from glue_perception.timing import NS_PER_S
 from glue_policy.data.interchange.base import (
     DatasetWriter,
     ReadOptions,
+    checked_metadata,
+    damage_as_error,
     import_package,
     stamps_at_rate,
     ten_numbers,
@@ -34,6 +36,7 @@ from glue_policy.data.interchange.record import (
 EXTRA = "diffusion-policy"
 CAMERA = "camera_0"
 DEPTH = "camera_0_depth"
+HARMLESS_CODECS = frozenset({"blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma", "delta", "shuffle"})
 ROWS_PER_CHUNK = 256
 """Of arrays that are not images; those have one row per chunk, so that a reader decompresses what it asks for."""
 
@@ -104,6 +107,7 @@ def _columns(record: Record) -> dict[str, np.ndarray]:
     return columns
 
 
+@damage_as_error
 def read(path: Path, options: ReadOptions) -> Iterator[Record]:
     """Yield the episodes of a replay buffer, ours or another's.
 
@@ -113,7 +117,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Record]:
     zarr = import_package("zarr", EXTRA)
     try:
         root = zarr.open_group(str(path), mode="r")
-        data, ends = root["data"], np.asarray(root["meta/episode_ends"])
+        data, ends = root["data"], np.asarray(_harmless(path, root["meta/episode_ends"]))
     except (OSError, KeyError, ValueError) as error:
         raise DatasetError(
             f"{path} is not a replay buffer: no data and meta/episode_ends ({error})"
@@ -121,9 +125,9 @@ def read(path: Path, options: ReadOptions) -> Iterator[Record]:
     told = root["meta"].attrs.get("glue_episodes")
     starts = np.concatenate([[0], ends[:-1]])
     for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        rows = slice(int(start), int(end))
+        rows, where = slice(int(start), int(end)), f"{path}: episode {number}"
         about = dict(told[number]) if told is not None else None
-        yield _record(f"{path}: episode {number}", number, data, rows, about, options)
+        yield _record(where, number, data, rows, about, options)
 
 
 def _record(
@@ -134,7 +138,7 @@ def _record(
             raise DatasetError(
                 f"{where}: lacks data/{name}, which a bag needs; it holds {', '.join(sorted(data))}"
             )
-        return np.asarray(data[name][rows])
+        return np.asarray(_harmless(where, data[name])[rows])
 
     rgb = column(_image_key(where, data, options))
     if rgb.dtype != np.uint8:
@@ -156,11 +160,28 @@ def _record(
         gripper_width_m=column("gripper_width")[:, 0] if "gripper_width" in data else np.zeros(t),
         action=ten_numbers(column("action"), where) if options.own_actions else np.zeros((t, 10)),
         dt_s=dt_s,
-        metadata=dict(told["metadata"]) if told is not None else {},
+        metadata=checked_metadata(told["metadata"], where) if told is not None else {},
         depth_m=column(DEPTH) if told is not None and DEPTH in data else None,
         key_patches=_key_patches(column) if "glue_key_patches_row_col" in data else None,
     )
     return record if options.own_actions else with_next_pose_as_action(record)
+
+
+def _harmless(where: object, array: Any) -> Any:
+    """Return an array of numbers that decoding cannot turn into code: zarr's format 2 has a codec that unpickles.
+
+    Raises:
+        DatasetError: not an array of numbers in format 2, or a codec that is not known to be harmless.
+    """
+    about = getattr(array, "metadata", None)
+    if about is None or about.zarr_format != 2 or array.dtype.kind not in "biuf":
+        raise DatasetError(f"{where}: {array} is not an array of numbers in zarr's format 2")
+    codecs = {codec.codec_id for codec in (about.compressor, *(about.filters or ())) if codec is not None}
+    if unknown := codecs - HARMLESS_CODECS:
+        raise DatasetError(
+            f"{where}: an array is encoded with {', '.join(sorted(unknown))}; known are {', '.join(HARMLESS_CODECS)}"
+        )
+    return array
 
 
 def _told_dt_s(told: dict[str, Any] | None, stamps_s: np.ndarray | None) -> float | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from glue_perception.config import suggest
 from glue_perception.errors import ConfigError
-from glue_policy.data.interchange.base import DatasetWriter, ReadOptions
-from glue_policy.data.interchange.record import Record
+from glue_policy.data.interchange.base import DatasetWriter, Reader
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Format:
     """
 
     writer: Callable[[Path], DatasetWriter]
-    read: Callable[[Path, ReadOptions], Iterator[Record]]
+    read: Reader
 
 
 NAMES = ("lerobot", "robomimic", "diffusion_policy")

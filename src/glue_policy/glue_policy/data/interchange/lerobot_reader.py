@@ -13,7 +13,14 @@ import numpy as np
 from glue_perception.cameras.intrinsics import DEFAULT_FIELD_OF_VIEW_DEG, intrinsics_from_field_of_view
 from glue_perception.errors import DatasetError
 from glue_policy.data.interchange import lerobot_layout as layout
-from glue_policy.data.interchange.base import ReadOptions, import_package, stamps_at_rate, ten_numbers
+from glue_policy.data.interchange.base import (
+    ReadOptions,
+    checked_metadata,
+    damage_as_error,
+    import_package,
+    stamps_at_rate,
+    ten_numbers,
+)
 from glue_policy.data.interchange.record import (
     KEY_PATCH_FIELDS,
     KeyPatchArrays,
@@ -23,6 +30,7 @@ from glue_policy.data.interchange.record import (
 from glue_policy.data.interchange.video_frames import VideoFrames
 
 
+@damage_as_error
 def read(path: Path, options: ReadOptions) -> Iterator[Record]:
     """Yield the episodes of a LeRobot dataset, ours or another's.
 
@@ -30,8 +38,11 @@ def read(path: Path, options: ReadOptions) -> Iterator[Record]:
         DatasetError: not such a dataset, another version, or it lacks what a bag needs.
     """
     dataset = _Dataset(path, options)
-    for row in dataset.episodes():
-        yield dataset.record(row)
+    try:
+        for row in dataset.episodes():
+            yield dataset.record(row)
+    finally:
+        dataset.close()
 
 
 class _Dataset:
@@ -62,6 +73,11 @@ class _Dataset:
         for file in files:
             names = [n for n in self._parquet.read_schema(file).names if not n.startswith("stats/")]
             yield from self._parquet.read_table(file, columns=names).to_pylist()
+
+    def close(self) -> None:
+        """End the decoder of the video that is open."""
+        if self._video is not None:
+            self._video.close()
 
     def record(self, row: dict[str, Any]) -> Record:
         """Return one episode."""
@@ -102,7 +118,9 @@ class _Dataset:
             gripper_width_m=state[:, 7],
             action=actions,
             dt_s=dt_s,
-            metadata=told["metadata"] if told is not None else {"instruction": str(row["tasks"][0])},
+            metadata=checked_metadata(told["metadata"], where)
+            if told is not None
+            else {"instruction": str(row["tasks"][0])},
             key_patches=self._key_patches(column, rows.column_names, t),
         )
         return record if self._options.own_actions else with_next_pose_as_action(record)
@@ -141,6 +159,7 @@ class _Dataset:
         file = self._inside(relative)
         first = round(float(row[f"{key}/from_timestamp"]) * float(self._info["fps"]))
         if self._video is None or self._video.path != file or self._video.position > first:
+            self.close()
             self._video = VideoFrames(file)
         return self._video.take(first, t)
 

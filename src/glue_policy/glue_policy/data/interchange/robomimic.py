@@ -19,6 +19,8 @@ from glue_perception.geometry import matrix_from_quaternion, quaternion_from_mat
 from glue_policy.data.interchange.base import (
     DatasetWriter,
     ReadOptions,
+    checked_metadata,
+    damage_as_error,
     import_package,
     stamps_at_rate,
     ten_numbers,
@@ -91,10 +93,14 @@ class RobomimicWriter(DatasetWriter):
             for name in KEY_PATCH_FIELDS:
                 glue[f"key_patches/{name}"] = getattr(record.key_patches, name)
 
+    def _finish(self) -> None:
+        """All is written already."""
+
     def _close(self) -> None:
         self._file.close()
 
 
+@damage_as_error
 def read(path: Path, options: ReadOptions) -> Iterator[Record]:
     """Yield the demonstrations of a robomimic file, ours or another's, in the order of their numbers.
 
@@ -148,7 +154,9 @@ def _record(
         else fingers.reshape(t, -1)[:, 0],
         action=own,
         dt_s=dt_s,
-        metadata=json.loads(glue.attrs["metadata"]) if glue is not None else {"task": task},
+        metadata=checked_metadata(json.loads(glue.attrs["metadata"]), where)
+        if glue is not None
+        else {"task": task},
         depth_m=None if depth is None else np.asarray(depth)[..., 0],
         key_patches=_key_patches(glue),
     )
