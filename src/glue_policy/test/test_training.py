@@ -244,6 +244,17 @@ def test_the_time_limit_ends_the_run_with_a_checkpoint(tmp_path: Path, dataset: 
     assert trainer.step == 1
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", list(Precision))
+def test_a_run_moves_between_gpu_and_cpu(tmp_path: Path, dataset: ChunkDataset, precision: Precision) -> None:
+    config = replace(SHORT, device=Device.CUDA, precision=precision)
+    checkpoint = train(tmp_path, dataset, config)
+    assert load_policy(checkpoint).name == "glue"
+    if precision is not Precision.FLOAT16:
+        assert trainer_of(tmp_path, dataset, replace(config, device=Device.CPU)).step == SHORT.steps
+
+
 def test_metrics_of_steps_that_are_run_again_are_not_kept_twice(
     tmp_path: Path, dataset: ChunkDataset
 ) -> None:
