@@ -46,9 +46,9 @@ def child_of(scene: ET.Element, tag: str) -> ET.Element:
     return section if section is not None else ET.SubElement(scene, tag)
 
 
-def add_free_body(scene: ET.Element, name: str) -> ET.Element:
-    """Append an empty body with a free joint `<name>_joint` to the worldbody and return it."""
-    body = ET.SubElement(child_of(scene, "worldbody"), "body", name=name, pos="0.5 0 0.1")
+def add_free_body(scene: ET.Element, name: str, position_m: tuple[float, float, float]) -> ET.Element:
+    """Append an empty body with a free joint `<name>_joint` to the worldbody, at rest there, and return it."""
+    body = ET.SubElement(child_of(scene, "worldbody"), "body", name=name, pos=numbers(position_m))
     ET.SubElement(body, "freejoint", name=f"{name}_joint")
     return body
 

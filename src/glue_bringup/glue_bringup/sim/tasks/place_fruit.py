@@ -76,8 +76,8 @@ class PlaceFruit:
 
     def add_to_scene(self, scene: ET.Element) -> None:
         """Append mango and plate."""
-        add_mango(scene, add_free_body(scene, _MANGO))
-        add_plate(scene, add_free_body(scene, _PLATE))
+        add_mango(scene, add_free_body(scene, _MANGO, (0.5, -0.15, MANGO_HALF_M[2])))
+        add_plate(scene, add_free_body(scene, _PLATE, (0.5, 0.15, 0.0)))
 
     def apply_layout(self, model: Any, data: Any, layout: PlaceFruitLayout) -> None:
         """Put both in their places, at rest."""

@@ -18,6 +18,7 @@ from glue_bringup.sim.tasks.free_bodies import (
     REST_RAD_S,
     FreeBodies,
     add_free_body,
+    child_of,
     numbers,
     sample_apart,
     transforms,
@@ -76,11 +77,15 @@ class StackBlock:
 
     def add_to_scene(self, scene: ET.Element) -> None:
         """Append both blocks."""
-        white = add_free_body(scene, _WHITE)
-        _add_box(white, _WHITE, WHITE_HALF_M, 0.08, "0.93 0.93 0.92 1")
+        asset = child_of(scene, "asset")
+        # The light that the table throws back onto upright faces; without it they are as grey as shadows.
+        ET.SubElement(asset, "material", name="white_paint", rgba="0.93 0.93 0.92 1", emission="0.35")
+        ET.SubElement(asset, "material", name="blue_paint", rgba="0.07 0.06 0.72 1", emission="0.1")
+        white = add_free_body(scene, _WHITE, (0.5, -0.15, WHITE_HALF_M[2]))
+        _add_box(white, _WHITE, WHITE_HALF_M, 0.08, "white_paint")
         _add_marks(white)
-        blue = add_free_body(scene, _BLUE)
-        _add_box(blue, _BLUE, BLUE_HALF_M, 0.25, "0.07 0.06 0.72 1")
+        blue = add_free_body(scene, _BLUE, (0.5, 0.15, BLUE_HALF_M[2]))
+        _add_box(blue, _BLUE, BLUE_HALF_M, 0.25, "blue_paint")
 
     def apply_layout(self, model: Any, data: Any, layout: StackBlockLayout) -> None:
         """Put both blocks in their places, at rest."""
@@ -132,10 +137,17 @@ _SEATED_M = (
 
 
 def _add_box(
-    body: ET.Element, name: str, half_m: tuple[float, float, float], mass_kg: float, rgba: str
+    body: ET.Element, name: str, half_m: tuple[float, float, float], mass_kg: float, material: str
 ) -> None:
     ET.SubElement(
-        body, "geom", name=name, type="box", size=numbers(half_m), mass=f"{mass_kg}", rgba=rgba, **CONTACT
+        body,
+        "geom",
+        name=name,
+        type="box",
+        size=numbers(half_m),
+        mass=f"{mass_kg}",
+        material=material,
+        **CONTACT,
     )
 
 
