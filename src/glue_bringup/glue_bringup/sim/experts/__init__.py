@@ -11,7 +11,11 @@ from glue_perception.errors import ConfigError
 
 __all__ = ["Expert", "ExpertAction", "PlaceFruitExpert", "PushButtonExpert", "StackBlockExpert", "get_expert"]
 
-_EXPERTS: dict[str, type[Expert]] = {"push_button": PushButtonExpert, "stack_block": StackBlockExpert, "place_fruit": PlaceFruitExpert}
+_EXPERTS: dict[str, type[Expert]] = {
+    "push_button": PushButtonExpert,
+    "stack_block": StackBlockExpert,
+    "place_fruit": PlaceFruitExpert,
+}
 
 
 def get_expert(task_name: str) -> Expert:

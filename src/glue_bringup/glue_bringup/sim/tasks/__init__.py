@@ -9,7 +9,11 @@ from glue_bringup.sim.tasks.stack_block import StackBlock
 from glue_perception.config import suggest
 from glue_perception.errors import ConfigError
 
-_TASKS: dict[str, type[Task]] = {"push_button": PushButton, "stack_block": StackBlock, "place_fruit": PlaceFruit}
+_TASKS: dict[str, type[Task]] = {
+    "push_button": PushButton,
+    "stack_block": StackBlock,
+    "place_fruit": PlaceFruit,
+}
 
 TASK_NAMES = tuple(_TASKS)
 

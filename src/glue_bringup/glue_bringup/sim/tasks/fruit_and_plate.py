@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,6 +26,7 @@ _PROFILE_M = ((0.0, 0.007), (0.062, 0.008), (0.080, 0.014), (0.093, 0.025), (0.1
 """Inner face of the plate: radius and height."""
 
 _BACK_M = ((0.098, 0.031), (0.090, 0.020), (0.076, 0.008), (0.060, 0.001), (0.0, 0.001))
+_RIM_M = ((0.0985, 0.0345), (0.1008, 0.0350), (0.1010, 0.0325), (0.0985, 0.0320))
 _FOOT_RADIUS_M = 0.060
 _SEGMENTS = 48
 _WALL_PIECES = 16
@@ -48,47 +50,46 @@ def add_mango(scene: ET.Element, body: ET.Element) -> None:
         # All six directions: rolling friction lets an ellipsoid come to rest at all.
         **{**CONTACT, "condim": "6", "friction": "1 0.015 0.002"},
     )
-    skin = _skin()
-    ET.SubElement(
-        asset,
-        "mesh",
-        name="mango",
-        vertex=numbers(skin[0]),
-        face=" ".join(map(str, skin[1].ravel())),
-        texcoord=numbers(skin[2]),
-        inertia="shell",
-    )
-    ET.SubElement(
-        body, "geom", type="mesh", mesh="mango", material="mango", mass="0", contype="0", conaffinity="0"
-    )
+    vertices, faces, places = _skin()
+    _add_seen(scene, body, "mango", vertices, faces, {"texcoord": numbers(places)}, {"material": "mango"})
 
 
 def add_plate(scene: ET.Element, body: ET.Element) -> None:
     """Append the plate: a turned mesh to be seen; a disc and a ring of flat pieces to be touched."""
     asset = child_of(scene, "asset")
     ET.SubElement(asset, "material", name="china", rgba="0.90 0.93 0.95 1", specular="0.3", shininess="0.6")
-    white = _turned(_PROFILE_M + _BACK_M)
-    rim = _turned(((0.0985, 0.0345), (0.1008, 0.0350), (0.1010, 0.0325), (0.0985, 0.0320)))
-    for name, (vertices, faces), material in (
-        ("plate", white, {"material": "china"}),
-        ("plate_rim", rim, {"rgba": "0.10 0.10 0.12 1"}),
-    ):
-        ET.SubElement(
-            asset,
-            "mesh",
-            name=name,
-            vertex=numbers(vertices),
-            face=" ".join(map(str, faces.ravel())),
-            inertia="shell",
-        )
-        ET.SubElement(
-            body, "geom", type="mesh", mesh=name, mass="0", contype="0", conaffinity="0", **material
-        )
+    _add_seen(scene, body, "plate", *_turned(_PROFILE_M + _BACK_M), {}, {"material": "china"})
+    _add_seen(scene, body, "plate_rim", *_turned(_RIM_M), {}, {"rgba": "0.10 0.10 0.12 1"})
     _add_walls(body)
 
 
+def _add_seen(
+    scene: ET.Element,
+    body: ET.Element,
+    name: str,
+    vertices: Float[np.ndarray, "v 3"],
+    faces: Int[np.ndarray, "f 3"],
+    mesh: dict[str, str],
+    look: dict[str, Any],
+) -> None:
+    """Append a mesh that is drawn and touches nothing."""
+    face = " ".join(map(str, faces.ravel()))
+    vertex = numbers(vertices)
+    ET.SubElement(
+        child_of(scene, "asset"),
+        "mesh",
+        name=name,
+        vertex=vertex,
+        face=face,
+        attrib={**mesh, "inertia": "shell"},
+    )
+    ET.SubElement(
+        body, "geom", type="mesh", mesh=name, mass="0", contype="0", conaffinity="0", group="1", **look
+    )
+
+
 def _add_walls(body: ET.Element) -> None:
-    contact = {**CONTACT, "group": "3"}
+    contact: dict[str, Any] = {**CONTACT, "group": "3"}
     thick = 0.0035
     ET.SubElement(
         body,
@@ -164,7 +165,7 @@ def _skin() -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"], Float[np.
             a, c = ring * around + k, (ring + 1) * around + k
             faces += [(a, c + 1, a + 1), (a, c, c + 1)]
     place = np.stack(np.broadcast_arrays(along / np.pi, turn / (2 * np.pi)), axis=-1)
-    return (unit * MANGO_HALF_M).reshape(-1, 3), np.array(faces), place.reshape(-1, 2)
+    return (unit * np.array(MANGO_HALF_M)).reshape(-1, 3), np.array(faces), place.reshape(-1, 2)
 
 
 def _mango_texture() -> Path:
@@ -186,6 +187,8 @@ def _paint_skin() -> UInt8[np.ndarray, "rows cols 3"]:
     ripeness = np.linspace(0.0, 1.0, cols)[None] + 0.10 * np.cos(around) + 0.06 * blotches
     colors = np.array([_YELLOW, _YELLOW, _ORANGE, _RED, _RED], float)
     skin = np.stack(
-        [np.interp(ripeness, (0.0, 0.40, 0.55, 0.72, 1.0), colors[:, channel]) for channel in range(3)], axis=-1
+        [np.interp(ripeness, (0.0, 0.40, 0.55, 0.72, 1.0), colors[:, channel]) for channel in range(3)],
+        axis=-1,
     )
-    return np.clip(skin, 0, 255).astype(np.uint8)
+    painted: np.ndarray = np.clip(skin, 0, 255).astype(np.uint8)
+    return painted
