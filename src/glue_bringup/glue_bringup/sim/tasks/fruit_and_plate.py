@@ -30,7 +30,7 @@ _RIM_M = ((0.0985, 0.0345), (0.1008, 0.0350), (0.1010, 0.0325), (0.0985, 0.0320)
 _FOOT_RADIUS_M = 0.060
 _SEGMENTS = 48
 _WALL_PIECES = 16
-_MANGO_VERSION = "1"
+_MANGO_VERSION = "5"
 _YELLOW, _ORANGE, _RED = (236, 176, 24), (222, 96, 22), (168, 20, 34)
 
 
@@ -38,7 +38,10 @@ def add_mango(scene: ET.Element, body: ET.Element) -> None:
     """Append the fruit: an ellipsoid that is yellow at one end and red at the other."""
     asset = child_of(scene, "asset")
     ET.SubElement(asset, "texture", name="mango", type="2d", file=str(_mango_texture()))
-    ET.SubElement(asset, "material", name="mango", texture="mango", specular="0.25", shininess="0.4")
+    # The emission is the light that the table throws back onto the fruit's underside.
+    ET.SubElement(
+        asset, "material", name="mango", texture="mango", specular="0.25", shininess="0.4", emission="0.2"
+    )
     ET.SubElement(
         body,
         "geom",
@@ -57,7 +60,7 @@ def add_mango(scene: ET.Element, body: ET.Element) -> None:
 def add_plate(scene: ET.Element, body: ET.Element) -> None:
     """Append the plate: a turned mesh to be seen; a disc and a ring of flat pieces to be touched."""
     asset = child_of(scene, "asset")
-    ET.SubElement(asset, "material", name="china", rgba="0.90 0.93 0.95 1", specular="0.3", shininess="0.6")
+    ET.SubElement(asset, "material", name="china", rgba="0.90 0.93 0.95 1", specular="0.2", shininess="0.6")
     _add_seen(scene, body, "plate", *_turned(_PROFILE_M + _BACK_M), {}, {"material": "china"})
     _add_seen(scene, body, "plate_rim", *_turned(_RIM_M), {}, {"rgba": "0.10 0.10 0.12 1"})
     _add_walls(body)
@@ -81,7 +84,7 @@ def _add_seen(
         name=name,
         vertex=vertex,
         face=face,
-        attrib={**mesh, "inertia": "shell"},
+        attrib={"inertia": "shell", **mesh},
     )
     ET.SubElement(
         body, "geom", type="mesh", mesh=name, mass="0", contype="0", conaffinity="0", group="1", **look
@@ -143,7 +146,7 @@ def _grid_faces(rings: int, around: int) -> Int[np.ndarray, "f 3"]:
     ring, k = (a.ravel() for a in np.meshgrid(np.arange(rings), np.arange(around), indexing="ij"))
     a, b = ring * around + k, ring * around + (k + 1) % around
     c, d = ((ring + 1) % rings) * around + k, ((ring + 1) % rings) * around + (k + 1) % around
-    return np.concatenate([np.stack([a, b, d], axis=1), np.stack([a, d, c], axis=1)])
+    return np.concatenate([np.stack([a, d, b], axis=1), np.stack([a, c, d], axis=1)])
 
 
 def _skin() -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"], Float[np.ndarray, "v 2"]]:
@@ -163,7 +166,7 @@ def _skin() -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"], Float[np.
     for ring in range(rings - 1):
         for k in range(around - 1):
             a, c = ring * around + k, (ring + 1) * around + k
-            faces += [(a, c + 1, a + 1), (a, c, c + 1)]
+            faces += [(a, a + 1, c + 1), (a, c + 1, c)]
     place = np.stack(np.broadcast_arrays(along / np.pi, turn / (2 * np.pi)), axis=-1)
     return (unit * np.array(MANGO_HALF_M)).reshape(-1, 3), np.array(faces), place.reshape(-1, 2)
 
@@ -187,7 +190,7 @@ def _paint_skin() -> UInt8[np.ndarray, "rows cols 3"]:
     ripeness = np.linspace(0.0, 1.0, cols)[None] + 0.10 * np.cos(around) + 0.06 * blotches
     colors = np.array([_YELLOW, _YELLOW, _ORANGE, _RED, _RED], float)
     skin = np.stack(
-        [np.interp(ripeness, (0.0, 0.40, 0.55, 0.72, 1.0), colors[:, channel]) for channel in range(3)],
+        [np.interp(ripeness, (0.0, 0.56, 0.68, 0.86, 1.0), colors[:, channel]) for channel in range(3)],
         axis=-1,
     )
     painted: np.ndarray = np.clip(skin, 0, 255).astype(np.uint8)
