@@ -1,6 +1,6 @@
 """Put the twin's first frame of a task beside the first frame of a clip of the real robot, as one JPEG.
 
-    python scripts/twin_and_real.py stack_block clips/stack-glue.mp4 docs/images/twin_and_real_stack_block.jpg --seed 2
+python scripts/twin_and_real.py stack_block clips/stack-glue.mp4 docs/images/twin_and_real_stack_block.jpg --seed 2
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def main() -> None:
     with SyncTwin(args.task, args.seed) as twin:
         simulated = twin.render().rgb[:, :, ::-1]
     panels = [
-        cv2.resize(image, None, fx=HEIGHT_PX / len(image), fy=HEIGHT_PX / len(image), interpolation=cv2.INTER_AREA)
+        cv2.resize(
+            image, None, fx=HEIGHT_PX / len(image), fy=HEIGHT_PX / len(image), interpolation=cv2.INTER_AREA
+        )
         for image in (simulated, real)
     ]
     cv2.imwrite(str(args.output), np.hstack(panels), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
