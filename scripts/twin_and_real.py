@@ -19,7 +19,7 @@ QUALITY = 85
 
 def main() -> None:
     """Read the arguments and write the picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task")
     parser.add_argument("clip", type=Path)
     parser.add_argument("output", type=Path)
