@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 from expert_episode import fly
+from franky_sim.mujoco_simulator import FrankaMujocoRobot
 from hypothesis import given
 from hypothesis import strategies as st
 
+from glue_bringup.gripper.franky_gripper import FrankyGripperConfig
 from glue_bringup.sim.camera_config import CameraConfig
 from glue_bringup.sim.experts.pick_and_place import repeated
 from glue_bringup.sim.sync_twin import SyncTwin
@@ -201,3 +203,19 @@ def test_equivalent_yaws_lie_within_half_a_turn_and_repeat(yaw, quarters) -> Non
 def test_the_areas_of_the_tasks_are_those_of_push_button() -> None:
     assert stack_block.AREA_X_M == place_fruit.AREA_X_M == (0.38, 0.66)
     assert stack_block.AREA_Y_M == place_fruit.AREA_Y_M == (-0.20, 0.20)
+
+
+def test_franky_sims_own_gripper_holds_the_block_as_well(stack) -> None:
+    """The protocol twin moves the fingers by franky-sim's law, with the 20 N that our driver asks a grasp for."""
+    robot = FrankaMujocoRobot()
+    robot._attach_to_scene(stack._model, stack._data, "robot0_")
+    ours, stack._hand.apply = stack._hand.apply, robot._pre_step
+
+    def command(_: int, expert) -> None:
+        force_n = FrankyGripperConfig().force_n if expert._phase.name in ("CLOSE", "LIFT", "CARRY") else 70.0
+        robot.set_hand_goal(stack._hand.goal_m, FrankyGripperConfig().speed_m_s, force_n)
+
+    try:
+        assert fly(stack, 3, 14.0, on_action=command) < np.inf
+    finally:
+        stack._hand.apply = ours
