@@ -34,8 +34,9 @@ AREA_X_M = (0.38, 0.66)
 AREA_Y_M = (-0.20, 0.20)
 """Where the mango's middle may lie, as in push_button."""
 
-PLATE_AREA_X_M = (0.42, 0.62)
+PLATE_AREA_X_M = (0.42, 0.60)
 PLATE_AREA_Y_M = (-0.20, 0.20)
+"""Where the plate's middle may be: all of the plate is in the camera's frame and can be reached into."""
 
 APART_M = PLATE_RADIUS_M + MANGO_HALF_M[0] + 0.045
 """Least distance of the middles: there is room for an open finger between fruit and rim."""

@@ -29,9 +29,9 @@ WHITE_HALF_M = (0.0225, 0.0225, 0.020)
 BLUE_HALF_M = (0.038, 0.038, 0.0225)
 """Half sizes. The paper gives none; these are read off its clips, with the Franka's 22 mm finger tip as the scale."""
 
-AREA_X_M = (0.38, 0.66)
-AREA_Y_M = (-0.20, 0.20)
-"""Where the blocks' centres may stand, as in push_button."""
+AREA_X_M = (0.38, 0.65)
+AREA_Y_M = (-0.20, 0.18)
+"""Where the blocks' middles may be: push_button's area, less what would put a corner below the camera's frame."""
 
 APART_M = 0.15
 """Least distance of the centres: the fingers fit between the blocks, and neither hides the other from the camera."""
