@@ -30,8 +30,9 @@ _CLEARANCE_M = ((0.035, 0.02), (0.08, 0.10), (0.15, 0.15), (np.inf, 0.24))
 """Up to this height, a distractor keeps this distance from the arm's ways. Low ones pass under fingers and hand."""
 
 _SCALES = (0.85, 1.15)
-_SMALLER = 0.75
-_TRIES = 120
+_SHRINK = (1.0, 0.75, 0.55)
+_TRIES = 80
+"""Per size; what finds no room is made smaller before another item takes its turn."""
 _CONFUSABLE_SHARE = 0.15
 _STREAM = 31
 
@@ -181,10 +182,9 @@ class _Rooms:
 def _find(
     rng: np.random.Generator, index: int, placed: Sequence[Placement], rooms: _Rooms
 ) -> Placement | None:
-    scale = float(rng.uniform(*_SCALES))
-    for attempt in range(_TRIES):
-        if attempt == _TRIES // 2:
-            scale *= _SMALLER
+    full_scale = float(rng.uniform(*_SCALES))
+    for attempt in range(_TRIES * len(_SHRINK)):
+        scale = full_scale * _SHRINK[attempt // _TRIES]
         radius_m = CATALOGUE[index].radius_m * scale
         xy = tuple(
             float(rng.uniform(low + radius_m, high - radius_m)) for low, high in (TABLE_X_M, TABLE_Y_M)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from glue_perception.config import suggest
 from glue_perception.errors import ConfigError
 
-MAX_DISTRACTORS = 24
+MAX_DISTRACTORS = 20
 MAX_HIDDEN_SHARE = 0.75
 """Beyond it too little of a small target is left for the first frame, in which the objects are found."""
 
@@ -33,7 +33,7 @@ class Condition:
 
     Attributes:
         kind: Which of the paper's settings.
-        distractors: Clutter: how many objects stand around, 1..24.
+        distractors: Clutter: how many objects stand around, 1..20.
         hidden_share: Occlusion: share of the target's pixels, and of the arm's, that a foreground object hides in
             the first frame, above 0 and up to 0.75.
         strength: Light: 0..1; how bright the spots are, how far the room light is dimmed and tinted.
