@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from glue_bringup.sim.tasks.base import Task
 from glue_perception.errors import ConfigError
 
 ROBOT_PREFIX = "robot0"
+COLLISION_GROUP = 3
+"""Not drawn."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ class TaskObject:
 def task_objects(task: Task, model: Any) -> tuple[TaskObject, ...]:
     """Return the task's objects, the target first.
 
-    A task names them in `object_geoms`, a mapping of query to names of geoms or flexes. For one that does not, all
-    that it added to the scene is one object.
+    A task names them in `object_geoms`, a mapping of query to names of geoms or flexes. For one that does not, the
+    bodies that it adds are its objects in the order of its queries, or all one object where the numbers differ.
 
     Raises:
         ConfigError: the model has no geom or flex of a name.
@@ -58,7 +60,7 @@ def task_objects(task: Task, model: Any) -> tuple[TaskObject, ...]:
     named: dict[str, tuple[str, ...]] = getattr(task, "object_geoms", {})
     if named:
         return tuple(_named(model, query, names) for query, names in named.items())
-    return (_all_of(task, model),)
+    return _added(task, model)
 
 
 def robot_mask(model: Any, seen: Int32[np.ndarray, "height width 2"]) -> Bool[np.ndarray, "height width"]:
@@ -99,19 +101,32 @@ def _numbers(model: Any, kind: str) -> dict[str, int]:
     return {getattr(model, kind)(k).name: k for k in range(count)}
 
 
-def _all_of(task: Task, model: Any) -> TaskObject:
-    """Return everything that the task adds, found by adding it once more to an empty world."""
-    world = ET.Element("worldbody")
-    task.add_to_scene(world)
-    bodies = {e.get("name") for e in world.iter("body")}
-    geoms = {e.get("name") for e in world.iter("geom")} - {None}
-    flexes = {e.get("name") for e in world.iter("flexcomp")}
+def _added(task: Task, model: Any) -> tuple[TaskObject, ...]:
+    """Return what the task adds, found by adding it once more to an empty scene: each body and cloth by itself.
+
+    They are taken for the task's objects in the order of its queries where they are as many, else for one.
+    """
+    scene = ET.Element("mujoco")
+    world = ET.SubElement(scene, "worldbody")
+    task.add_to_scene(scene)
+    objects = [o for o in (_within(model, child) for child in world) if o.geoms or o.flexes]
+    if len(objects) == len(task.queries):
+        return tuple(replace(o, query=query) for o, query in zip(objects, task.queries, strict=True))
+    geoms = tuple(g for o in objects for g in o.geoms)
+    return (TaskObject("", geoms, tuple(f for o in objects for f in o.flexes)),)
+
+
+def _within(model: Any, element: ET.Element) -> TaskObject:
+    bodies = {e.get("name") for e in element.iter("body")}
+    geoms = {e.get("name") for e in element.iter("geom")} - {None}
+    flexes = {e.get("name") for e in element.iter("flexcomp")}
     return TaskObject(
         "",
         tuple(
             k
             for k in range(model.ngeom)
-            if model.geom(k).name in geoms or model.body(int(model.geom_bodyid[k])).name in bodies
+            if model.geom_group[k] != COLLISION_GROUP
+            and (model.geom(k).name in geoms or model.body(int(model.geom_bodyid[k])).name in bodies)
         ),
         tuple(k for name, k in _numbers(model, "flex").items() if name in flexes),
     )
