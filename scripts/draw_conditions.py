@@ -33,25 +33,31 @@ def main() -> None:
     )
     parser.add_argument("task", nargs="?", default="push_button")
     parser.add_argument("--seed", type=int, default=3, help="default: 3")
+    parser.add_argument(
+        "--at-ms", type=int, default=1500, help="of the episode, the arm at rest; default: 1500"
+    )
     parser.add_argument("--clips", type=Path, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="F")
     args = parser.parse_args()
     rows = []
     for kind in KINDS:
         tiles = [
-            _drawn(args.task, name, args.seed) for name in ("in_domain", *(f"{kind}:{g}" for g in (1, 2, 3)))
+            _drawn(args.task, name, args.seed, args.at_ms)
+            for name in ("in_domain", *(f"{kind}:{g}" for g in (1, 2, 3)))
         ]
         if args.clips is not None:
             tiles.append(_clip(args.clips / CLIPS.get(kind, PLAIN_CLIP)))
         rows.append(np.hstack(tiles))
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(args.out), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if args.out.suffix in {".jpg", ".jpeg"} else []
+    cv2.imwrite(str(args.out), np.vstack(rows), options)
     print(f"{args.out}: {args.out.stat().st_size / 1000:.0f} kB")
 
 
-def _drawn(task_name: str, condition: str, seed: int) -> np.ndarray:
+def _drawn(task_name: str, condition: str, seed: int, at_ms: int) -> np.ndarray:
     task = load_task(task_name)
     with SyncTwin(task.task, seed, task.camera, condition=get_condition(condition)) as twin:
+        twin.advance(at_ms * 1_000_000)
         picture = twin.render().rgb[:, :, ::-1]
     return _labelled(cv2.resize(picture, TILE_PX, interpolation=cv2.INTER_AREA), condition)
 

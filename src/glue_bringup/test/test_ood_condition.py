@@ -25,7 +25,10 @@ def test_every_named_condition_comes_back_from_its_name() -> None:
         ("clutter:distractors=14", Condition(ConditionKind.CLUTTER, distractors=14)),
         ("occlusion:0.5", Condition(ConditionKind.OCCLUSION, hidden_share=0.5)),
         ("occlusion:0.4", get_condition("occlusion:2")),
-        (" light:strength=0.5, speed_rad_s=3", Condition(ConditionKind.LIGHT, strength=0.5, speed_rad_s=3.0)),
+        (
+            " light:strength=0.5, speed_rad_s=3",
+            Condition(ConditionKind.LIGHT, strength=0.5, speed_rad_s=3.0, fade_in_s=0.5),
+        ),
     ],
 )
 def test_texts_mean_numbers_and_back(text, expected) -> None:

@@ -135,6 +135,7 @@ def test_in_domain_is_the_plain_scene(twins, plain) -> None:
 def test_the_picture_differs_from_the_plain_one(twins, name) -> None:
     for twin in (twins["in_domain"], twins[name]):
         twin.reset(6)
+        twin.advance(600 * MS)
     change = np.abs(twins[name].render().rgb.astype(int) - twins["in_domain"].render().rgb).max(axis=2)
     assert (change > 20).mean() > 0.05
 
@@ -219,6 +220,9 @@ def test_light_changes_with_time_and_only_with_time(twins) -> None:
         twin.advance(milliseconds * MS)
         return twin.render().rgb.astype(int)
 
+    twins["in_domain"].reset(2)
+    twin.reset(2)
+    assert np.array_equal(twin.render().rgb, twins["in_domain"].render().rgb)  # the lamp is not up yet
     walls = np.s_[:60, :100]  # no arm there
     assert np.array_equal(at(500), at(500))
     moved = np.abs(at(500)[walls] - at(900)[walls]).max(axis=2)

@@ -28,8 +28,8 @@ class Paints:
         self._rng = rng
         self._regions = [r for r in map(_region, (o.query for o in objects)) if r is not None]
         self._allowed = [PAINTS[name] for name in PALETTE if not self._asked_for(PAINTS[name])]
-        own = [_colour(model, g) for o in objects for g in o.geoms]
-        self._targets = [c for c in own if self._asked_for(c)] or own or [PAINTS["red"]]
+        own: list[Float[np.ndarray, "3"]] = [_colour(model, g) for o in objects for g in o.geoms]
+        self._targets = [c for c in own if self._asked_for(c)] or own or [np.array(PAINTS["red"])]
 
     def colours(self, item: Item, confusable: bool) -> Float[np.ndarray, "parts 3"]:
         """Return a colour per part; a confusable item has its free parts in the target's own."""
