@@ -25,19 +25,25 @@ class TaskObject:
         query: The text that asks for it, or "" where the task does not say.
         geoms: Numbers of its geoms.
         flexes: Numbers of its flexes (cloth).
+        skins: Numbers of the skins that its flexes wear.
     """
 
     query: str
     geoms: tuple[int, ...]
     flexes: tuple[int, ...] = ()
+    skins: tuple[int, ...] = ()
 
     def mask(self, seen: Int32[np.ndarray, "height width 2"]) -> Bool[np.ndarray, "height width"]:
         """Return its pixels in a picture of `OffscreenRenderer.segment`."""
         import mujoco
 
         kinds = mujoco.mjtObj
-        solid = _shows(seen, int(kinds.mjOBJ_GEOM), self.geoms)
-        return np.asarray(solid | _shows(seen, int(kinds.mjOBJ_FLEX), self.flexes))
+        parts = (
+            (kinds.mjOBJ_GEOM, self.geoms),
+            (kinds.mjOBJ_FLEX, self.flexes),
+            (kinds.mjOBJ_SKIN, self.skins),
+        )
+        return np.asarray(np.any([_shows(seen, int(kind), numbers) for kind, numbers in parts], axis=0))
 
     def points_m(self, model: Any, data: Any) -> Float[np.ndarray, "points 3"]:
         """Return corners of boxes around its geoms, and its flexes' vertices, in the base frame."""
@@ -92,13 +98,17 @@ def _named(model: Any, query: str, names: tuple[str, ...]) -> TaskObject:
     return TaskObject(
         query,
         tuple(geoms[name] for name in names if name in geoms),
-        tuple(flexes[name] for name in names if name in flexes),
+        worn := tuple(flexes[name] for name in names if name in flexes),
+        _skins(model, worn),
     )
 
 
 def _numbers(model: Any, kind: str) -> dict[str, int]:
+    import mujoco
+
     count = model.ngeom if kind == "geom" else model.nflex
-    return {getattr(model, kind)(k).name: k for k in range(count)}
+    type_ = mujoco.mjtObj.mjOBJ_GEOM if kind == "geom" else mujoco.mjtObj.mjOBJ_FLEX
+    return {mujoco.mj_id2name(model, type_, k) or "": k for k in range(count)}
 
 
 def _added(task: Task, model: Any) -> tuple[TaskObject, ...]:
@@ -112,8 +122,14 @@ def _added(task: Task, model: Any) -> tuple[TaskObject, ...]:
     objects = [o for o in (_within(model, child) for child in world) if o.geoms or o.flexes]
     if len(objects) == len(task.queries):
         return tuple(replace(o, query=query) for o, query in zip(objects, task.queries, strict=True))
-    geoms = tuple(g for o in objects for g in o.geoms)
-    return (TaskObject("", geoms, tuple(f for o in objects for f in o.flexes)),)
+    return (
+        TaskObject(
+            "",
+            tuple(g for o in objects for g in o.geoms),
+            tuple(f for o in objects for f in o.flexes),
+            tuple(s for o in objects for s in o.skins),
+        ),
+    )
 
 
 def _within(model: Any, element: ET.Element) -> TaskObject:
@@ -128,8 +144,19 @@ def _within(model: Any, element: ET.Element) -> TaskObject:
             if model.geom_group[k] != COLLISION_GROUP
             and (model.geom(k).name in geoms or model.body(int(model.geom_bodyid[k])).name in bodies)
         ),
-        tuple(k for name, k in _numbers(model, "flex").items() if name in flexes),
+        worn := tuple(k for name, k in _numbers(model, "flex").items() if name in flexes),
+        _skins(model, worn),
     )
+
+
+def _skins(model: Any, flexes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the skins whose bones are bodies of these flexes."""
+    bodies = {
+        int(body)
+        for flex in flexes
+        for body in model.flex_vertbodyid[model.flex_vertadr[flex] :][: model.flex_vertnum[flex]]
+    }
+    return tuple(s for s in range(model.nskin) if int(model.skin_bonebodyid[model.skin_boneadr[s]]) in bodies)
 
 
 def _corners(model: Any, data: Any, geom: int) -> Float[np.ndarray, "8 3"]:
