@@ -18,7 +18,7 @@ TABLE_GEOM = "table"
 
 POSE_NUMBERS = 7
 
-CONTACT = {
+CONTACT: dict[str, Any] = {
     "condim": "4",
     "friction": "1 0.01 0.0005",
     # As stiff as the time step of a millisecond allows with some margin: a grasp of 20 N dents by microns.

@@ -72,7 +72,9 @@ class PlaceFruit:
         rng = np.random.default_rng([seed, _STREAM])
         fruit, plate = sample_apart(rng, (AREA_X_M, AREA_Y_M), (PLATE_AREA_X_M, PLATE_AREA_Y_M), APART_M)
         yaws = rng.uniform(-np.pi, np.pi, 2)
-        return PlaceFruitLayout(upright(*fruit, MANGO_HALF_M[2], yaws[0]), upright(*plate, 0.0, yaws[1]))
+        return PlaceFruitLayout(
+            upright(fruit[0], fruit[1], MANGO_HALF_M[2], yaws[0]), upright(plate[0], plate[1], 0.0, yaws[1])
+        )
 
     def add_to_scene(self, scene: ET.Element) -> None:
         """Append mango and plate."""
