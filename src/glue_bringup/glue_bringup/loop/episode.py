@@ -52,6 +52,25 @@ class EpisodeResult:
     bag: str = ""
 
 
+FIRST_FRAME_REFUSED = "first_frame_refused"
+
+
+def refused_episode(seed: int) -> EpisodeResult:
+    """Return the result of an episode that could not begin: perception refused its first frame."""
+    return EpisodeResult(
+        seed=seed,
+        success=False,
+        duration_s=0.0,
+        frames=0,
+        frames_missed=0,
+        chunks=0,
+        deadlines=0,
+        deadline_misses=0,
+        tracked_share=0.0,
+        perception_events={FIRST_FRAME_REFUSED: 1},
+    )
+
+
 def summarise(
     task: str,
     host: HostKind,
@@ -60,6 +79,7 @@ def summarise(
     results: Sequence[EpisodeResult],
     latencies: LatencyRecorder,
     git_revision: str,
+    condition: str = "in_domain",
 ) -> dict[str, Any]:
     """Return the report of a run as plain JSON values.
 
@@ -72,6 +92,7 @@ def summarise(
     return {
         "task": task,
         "host": host.value,
+        "condition": condition,
         "policy": policy,
         "episodes": len(results),
         "successes": successes,

@@ -10,13 +10,15 @@ from typing import Self
 from glue_bringup.arm.franky_arm import FrankyArm, FrankyArmConfig
 from glue_bringup.arm.limits import RobotModel
 from glue_bringup.gripper.franky_gripper import FrankyGripper
-from glue_bringup.loop.episode import EpisodeResult, HostKind
+from glue_bringup.loop.episode import EpisodeResult, HostKind, refused_episode
 from glue_bringup.loop.pilot import Pilot
 from glue_bringup.loop.realtime_loop import RealtimeLoop, Robot
 from glue_bringup.loop.session import episode_metadata
 from glue_bringup.recording.episode_recorder import EpisodeRecorder, Outcome
+from glue_bringup.sim.ood import IN_DOMAIN, Condition
 from glue_bringup.sim.protocol_twin import ProtocolTwin
 from glue_bringup.task_config import TaskConfig
+from glue_perception.errors import QueryError
 from glue_perception.pipeline import build_pipeline
 from glue_perception.redetection.config import RedetectionMode
 from glue_perception.timing import LatencyRecorder
@@ -27,10 +29,11 @@ class ProtocolSession:
 
     host = HostKind.PROTOCOL
 
-    def __init__(self, task: TaskConfig, pilot: Pilot) -> None:
+    def __init__(self, task: TaskConfig, pilot: Pilot, condition: Condition = IN_DOMAIN) -> None:
         self.latencies = LatencyRecorder()
         self._task = task.for_simulation()
         self._pilot = pilot
+        self._condition = condition
 
     def __enter__(self) -> Self:
         return self
@@ -41,13 +44,16 @@ class ProtocolSession:
         """Nothing outlives an episode."""
 
     def run(self, seed: int, bag: Path | None) -> EpisodeResult:
-        """Start the twin, connect the driver, run one episode; see `RealtimeLoop.run`."""
+        """Start the twin, connect the driver, run one episode; see `RealtimeLoop.run`.
+
+        Out of distribution, a refused first frame is a failed episode.
+        """
         task = self._task
         with ExitStack() as stack:
             pipeline = stack.enter_context(
                 build_pipeline(task.perception, task.queries, RedetectionMode.BACKGROUND)
             )
-            twin = stack.enter_context(ProtocolTwin(task.task, seed=seed, camera=task.camera))
+            twin = stack.enter_context(ProtocolTwin(task.task, seed, task.camera, self._condition))
             gripper = FrankyGripper(twin.robot_ip)
             stack.callback(gripper.stop)
             arm = FrankyArm(
@@ -59,7 +65,7 @@ class ProtocolSession:
             recorder = None
             if bag is not None:
                 metadata = episode_metadata(
-                    task, self._pilot.name, self.host, seed, twin.T_base_camera.tolist()
+                    task, self._pilot.name, self.host, seed, twin.T_base_camera.tolist(), self._condition
                 )
                 recorder = stack.enter_context(EpisodeRecorder(bag, metadata))
             loop = RealtimeLoop(
@@ -70,7 +76,12 @@ class ProtocolSession:
                 self.latencies,
                 recorder,
             )
-            result = loop.run(seed, lambda: twin.status().success)
+            try:
+                result = loop.run(seed, lambda: twin.status().success)
+            except QueryError:
+                if self._condition == IN_DOMAIN:
+                    raise
+                result = refused_episode(seed)
             if recorder is not None:
                 recorder.close(Outcome.SUCCESS if result.success else Outcome.FAILURE)
         return result

@@ -16,6 +16,10 @@ class Task(Protocol):
         name: As in the task files, e.g. push_button.
         queries: One text query per task-relevant object (paper, III-B).
         hold_s: The goal counts as reached once it has held this long without a break; see `GoalWatch`.
+
+    A task may also have `object_geoms`, a mapping of each query to the names of the geoms (or flexes) that are that
+    object, the target first: conditions measure on them what is hidden and keep clear of them. Without it, the bodies
+    that the task adds are taken in the order of its queries.
     """
 
     name: str
