@@ -18,10 +18,6 @@ class Layers:
 
     def __init__(self, config: ClothConfig) -> None:
         self._config = config
-        n = config.count
-        i, j = np.divmod(np.arange(n * n), n)
-        apart = np.maximum(np.abs(i[:, None] - i), np.abs(j[:, None] - j))
-        self._may_meet = apart > _NEIGHBOURS
         self.forget()
 
     def forget(self) -> None:
@@ -56,15 +52,13 @@ class Layers:
         x, y, z = points.T
         near = (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2 < (_REACH * self._config.spacing_m) ** 2
         height = z[:, None] - z
-        near &= self._may_meet & (height > 0.0) & (height < _NEAR_M)
+        near &= (height > 0.0) & (height < _NEAR_M)
         self._above, self._below = np.nonzero(near)
 
 
-_NEIGHBOURS = 2
-"""Vertices this close in the cloth never lie on each other: they are two sides of one bend."""
-
 _REACH = 0.75
-"""A vertex rests on those within this many grid spacings to the side: one to four of them."""
+"""A vertex rests on those within this many grid spacings to the side: one to four of them, but not its neighbours in
+flat cloth."""
 
 _NEAR_M = 0.02
 _FLAT_M = 0.003
