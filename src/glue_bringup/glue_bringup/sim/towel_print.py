@@ -15,9 +15,9 @@ AZURE_RGB = (58, 158, 236)
 BACK_RGB = (188, 196, 222)
 
 _RED_RGB, _WHITE_RGB, _INK_RGB, _RING_RGB = (150, 30, 36), (226, 230, 232), (28, 36, 60), (28, 44, 130)
-_VERSION = "1"
+_VERSION = "2"
 _SEED = 11
-_ROWS = _COLS = 5
+_ROWS = _COLS = 4
 
 
 def towel_print() -> Path:
@@ -46,14 +46,14 @@ def _front() -> UInt8[np.ndarray, "side side 3"]:
 def _creature(image: np.ndarray, kind: int, middle: np.ndarray, angle_deg: float) -> None:
     x, y = (int(v) for v in middle)
     if kind == 0:  # a shrimp: a bent body
-        cv2.ellipse(image, (x, y), (24, 15), angle_deg, 20, 200, _RED_RGB, 9, cv2.LINE_AA)
-        cv2.ellipse(image, (x, y), (29, 20), angle_deg, 20, 110, _INK_RGB, 2, cv2.LINE_AA)
+        cv2.ellipse(image, (x, y), (32, 19), angle_deg, 20, 200, _RED_RGB, 12, cv2.LINE_AA)
+        cv2.ellipse(image, (x, y), (38, 25), angle_deg, 20, 110, _INK_RGB, 3, cv2.LINE_AA)
     elif kind == 1:  # a mussel
-        cv2.ellipse(image, (x, y), (25, 11), angle_deg, 0, 360, _RED_RGB, -1, cv2.LINE_AA)
-        cv2.ellipse(image, (x, y), (25, 11), angle_deg, 0, 360, _INK_RGB, 2, cv2.LINE_AA)
+        cv2.ellipse(image, (x, y), (33, 14), angle_deg, 0, 360, _RED_RGB, -1, cv2.LINE_AA)
+        cv2.ellipse(image, (x, y), (33, 14), angle_deg, 0, 360, _INK_RGB, 3, cv2.LINE_AA)
     else:  # a fish in outline
-        cv2.ellipse(image, (x, y), (27, 9), angle_deg, 0, 360, _WHITE_RGB, -1, cv2.LINE_AA)
-        cv2.ellipse(image, (x, y), (27, 9), angle_deg, 0, 360, _INK_RGB, 3, cv2.LINE_AA)
+        cv2.ellipse(image, (x, y), (37, 12), angle_deg, 0, 360, _WHITE_RGB, -1, cv2.LINE_AA)
+        cv2.ellipse(image, (x, y), (37, 12), angle_deg, 0, 360, _INK_RGB, 3, cv2.LINE_AA)
 
 
 def _back() -> UInt8[np.ndarray, "side side 3"]:
