@@ -37,7 +37,10 @@ class Hand:
         """Set this step's finger forces."""
         for position, dof in zip(self._qpos, self._dof, strict=True):
             velocity = float(self._velocities[dof])
-            force = _STIFFNESS_N_M * (self.goal_m / 2 - float(self._positions[position])) - _DAMPING_NS_M * velocity
+            force = (
+                _STIFFNESS_N_M * (self.goal_m / 2 - float(self._positions[position]))
+                - _DAMPING_NS_M * velocity
+            )
             if abs(velocity) > FINGER_SPEED_M_S and force * velocity > 0.0:
                 force = -_DAMPING_NS_M * velocity
             self._forces[dof] = min(max(force, -FORCE_N), FORCE_N)

@@ -1,4 +1,4 @@
-"""Memory that the twin's processes share: frames, counters and where the objects are, without a name in any file system."""
+"""Memory that the twin's processes share: frames, counters, where the objects are. It has no name."""
 
 from __future__ import annotations
 

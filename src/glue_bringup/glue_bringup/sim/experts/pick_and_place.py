@@ -104,7 +104,9 @@ class PickAndPlaceExpert(ABC):
             self._yaw_rad = _nearest_yaw(job.yaws_rad, self._yaw_rad)
         rotation = matrix_from_rotation_vector(np.array([0.0, 0.0, self._yaw_rad])) @ DOWN
         speed = _SPEED_M_S.get(self._phase, SPEED_M_S)
-        T_base_ee = self._target.move(state, self._goal_m(job, tool_m), rotation, speed)
+        T_base_ee = self._target.move(
+            state, self._goal_m(job, tool_m, self._target.T_base_ee[:3, 3]), rotation, speed
+        )
         self._last_width_m = state.gripper_width_m
         return ExpertAction(T_base_ee, CLOSED_M if self._phase in _CLOSED_PHASES else OPEN_M)
 
@@ -181,8 +183,12 @@ class PickAndPlaceExpert(ABC):
         offset = job.object_m - job.place_m
         return float(np.linalg.norm(offset[:2])) < 2.0 * job.tolerance_m and abs(offset[2]) < 0.012
 
-    def _goal_m(self, job: Job, tool_m: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
-        """Return where the tool is to go in this phase."""
+    def _goal_m(
+        self, job: Job, tool_m: Float[np.ndarray, "3"], target_m: Float[np.ndarray, "3"]
+    ) -> Float[np.ndarray, "3"]:
+        """Return where the tool is to go in this phase, from where it is and from its last target."""
+        if self._phase is _Phase.OPEN:
+            return target_m
         x, y, z = job.object_m
         in_hand = tool_m - job.object_m
         if self._phase is _Phase.REACH:
@@ -196,13 +202,11 @@ class PickAndPlaceExpert(ABC):
         if self._phase is _Phase.LIFT:
             return np.array([tool_m[0], tool_m[1], job.carry_m + in_hand[2]])
         if self._phase is _Phase.CARRY:
-            return np.array([*job.place_m[:2], job.carry_m]) + in_hand
+            above: np.ndarray = np.array([*job.place_m[:2], job.carry_m]) + in_hand
+            return above
         if self._phase is _Phase.SET_DOWN:
-            goal: np.ndarray = job.place_m + in_hand - np.array([0.0, 0.0, PRESS_M])
-            return goal
-        if self._phase is _Phase.OPEN:
-            assert self._target is not None
-            return self._target.T_base_ee[:3, 3].copy()
+            seat: np.ndarray = job.place_m + in_hand - np.array([0.0, 0.0, PRESS_M])
+            return seat
         return np.array([tool_m[0], tool_m[1], z + LEAVE_M])
 
 

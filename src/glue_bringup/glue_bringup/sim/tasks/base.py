@@ -27,7 +27,7 @@ class Task(Protocol):
         ...
 
     def add_to_scene(self, scene: ET.Element) -> None:
-        """Append the objects to the MJCF, whose root is `scene`: bodies to its worldbody, at any place, and assets."""
+        """Append the objects to the MJCF with this root: bodies to its worldbody, at any place, and assets."""
         ...
 
     def apply_layout(self, model: Any, data: Any, layout: Any) -> None:

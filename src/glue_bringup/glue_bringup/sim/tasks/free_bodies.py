@@ -18,7 +18,7 @@ TABLE_GEOM = "table"
 
 POSE_NUMBERS = 7
 
-CONTACT = {
+CONTACT: dict[str, Any] = {
     "condim": "4",
     "friction": "1 0.01 0.0005",
     # As stiff as the time step of a millisecond allows with some margin: a grasp of 20 N dents by microns.
@@ -154,9 +154,7 @@ class FreeBodies:
 class _Contacts:
     """The other sides of one body's contacts."""
 
-    def __init__(
-        self, geoms: np.ndarray, bodies: np.ndarray, is_robot: Bool[np.ndarray, "contacts"]
-    ) -> None:
+    def __init__(self, geoms: np.ndarray, bodies: np.ndarray, is_robot: Bool[np.ndarray, "contacts"]) -> None:
         self._geoms, self._bodies = geoms, bodies
         self.robot = bool(is_robot.any())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,10 +26,11 @@ _PROFILE_M = ((0.0, 0.007), (0.062, 0.008), (0.080, 0.014), (0.093, 0.025), (0.1
 """Inner face of the plate: radius and height."""
 
 _BACK_M = ((0.098, 0.031), (0.090, 0.020), (0.076, 0.008), (0.060, 0.001), (0.0, 0.001))
+_RIM_M = ((0.0985, 0.0345), (0.1008, 0.0350), (0.1010, 0.0325), (0.0985, 0.0320))
 _FOOT_RADIUS_M = 0.060
 _SEGMENTS = 48
 _WALL_PIECES = 16
-_MANGO_VERSION = "1"
+_MANGO_VERSION = "5"
 _YELLOW, _ORANGE, _RED = (236, 176, 24), (222, 96, 22), (168, 20, 34)
 
 
@@ -36,7 +38,10 @@ def add_mango(scene: ET.Element, body: ET.Element) -> None:
     """Append the fruit: an ellipsoid that is yellow at one end and red at the other."""
     asset = child_of(scene, "asset")
     ET.SubElement(asset, "texture", name="mango", type="2d", file=str(_mango_texture()))
-    ET.SubElement(asset, "material", name="mango", texture="mango", specular="0.25", shininess="0.4")
+    # The emission is the light that the table throws back onto the fruit's underside.
+    ET.SubElement(
+        asset, "material", name="mango", texture="mango", specular="0.25", shininess="0.4", emission="0.2"
+    )
     ET.SubElement(
         body,
         "geom",
@@ -48,47 +53,46 @@ def add_mango(scene: ET.Element, body: ET.Element) -> None:
         # All six directions: rolling friction lets an ellipsoid come to rest at all.
         **{**CONTACT, "condim": "6", "friction": "1 0.015 0.002"},
     )
-    skin = _skin()
-    ET.SubElement(
-        asset,
-        "mesh",
-        name="mango",
-        vertex=numbers(skin[0]),
-        face=" ".join(map(str, skin[1].ravel())),
-        texcoord=numbers(skin[2]),
-        inertia="shell",
-    )
-    ET.SubElement(
-        body, "geom", type="mesh", mesh="mango", material="mango", mass="0", contype="0", conaffinity="0"
-    )
+    vertices, faces, places = _skin()
+    _add_seen(scene, body, "mango", vertices, faces, {"texcoord": numbers(places)}, {"material": "mango"})
 
 
 def add_plate(scene: ET.Element, body: ET.Element) -> None:
     """Append the plate: a turned mesh to be seen; a disc and a ring of flat pieces to be touched."""
     asset = child_of(scene, "asset")
-    ET.SubElement(asset, "material", name="china", rgba="0.90 0.93 0.95 1", specular="0.3", shininess="0.6")
-    white = _turned(_PROFILE_M + _BACK_M)
-    rim = _turned(((0.0985, 0.0345), (0.1008, 0.0350), (0.1010, 0.0325), (0.0985, 0.0320)))
-    for name, (vertices, faces), material in (
-        ("plate", white, {"material": "china"}),
-        ("plate_rim", rim, {"rgba": "0.10 0.10 0.12 1"}),
-    ):
-        ET.SubElement(
-            asset,
-            "mesh",
-            name=name,
-            vertex=numbers(vertices),
-            face=" ".join(map(str, faces.ravel())),
-            inertia="shell",
-        )
-        ET.SubElement(
-            body, "geom", type="mesh", mesh=name, mass="0", contype="0", conaffinity="0", **material
-        )
+    ET.SubElement(asset, "material", name="china", rgba="0.90 0.93 0.95 1", specular="0.2", shininess="0.6")
+    _add_seen(scene, body, "plate", *_turned(_PROFILE_M + _BACK_M), {}, {"material": "china"})
+    _add_seen(scene, body, "plate_rim", *_turned(_RIM_M), {}, {"rgba": "0.10 0.10 0.12 1"})
     _add_walls(body)
 
 
+def _add_seen(
+    scene: ET.Element,
+    body: ET.Element,
+    name: str,
+    vertices: Float[np.ndarray, "v 3"],
+    faces: Int[np.ndarray, "f 3"],
+    mesh: dict[str, str],
+    look: dict[str, Any],
+) -> None:
+    """Append a mesh that is drawn and touches nothing."""
+    face = " ".join(map(str, faces.ravel()))
+    vertex = numbers(vertices)
+    ET.SubElement(
+        child_of(scene, "asset"),
+        "mesh",
+        name=name,
+        vertex=vertex,
+        face=face,
+        attrib={"inertia": "shell", **mesh},
+    )
+    ET.SubElement(
+        body, "geom", type="mesh", mesh=name, mass="0", contype="0", conaffinity="0", group="1", **look
+    )
+
+
 def _add_walls(body: ET.Element) -> None:
-    contact = {**CONTACT, "group": "3"}
+    contact: dict[str, Any] = {**CONTACT, "group": "3"}
     thick = 0.0035
     ET.SubElement(
         body,
@@ -142,7 +146,7 @@ def _grid_faces(rings: int, around: int) -> Int[np.ndarray, "f 3"]:
     ring, k = (a.ravel() for a in np.meshgrid(np.arange(rings), np.arange(around), indexing="ij"))
     a, b = ring * around + k, ring * around + (k + 1) % around
     c, d = ((ring + 1) % rings) * around + k, ((ring + 1) % rings) * around + (k + 1) % around
-    return np.concatenate([np.stack([a, b, d], axis=1), np.stack([a, d, c], axis=1)])
+    return np.concatenate([np.stack([a, d, b], axis=1), np.stack([a, c, d], axis=1)])
 
 
 def _skin() -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"], Float[np.ndarray, "v 2"]]:
@@ -162,9 +166,9 @@ def _skin() -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"], Float[np.
     for ring in range(rings - 1):
         for k in range(around - 1):
             a, c = ring * around + k, (ring + 1) * around + k
-            faces += [(a, c + 1, a + 1), (a, c, c + 1)]
+            faces += [(a, a + 1, c + 1), (a, c + 1, c)]
     place = np.stack(np.broadcast_arrays(along / np.pi, turn / (2 * np.pi)), axis=-1)
-    return (unit * MANGO_HALF_M).reshape(-1, 3), np.array(faces), place.reshape(-1, 2)
+    return (unit * np.array(MANGO_HALF_M)).reshape(-1, 3), np.array(faces), place.reshape(-1, 2)
 
 
 def _mango_texture() -> Path:
@@ -186,6 +190,8 @@ def _paint_skin() -> UInt8[np.ndarray, "rows cols 3"]:
     ripeness = np.linspace(0.0, 1.0, cols)[None] + 0.10 * np.cos(around) + 0.06 * blotches
     colors = np.array([_YELLOW, _YELLOW, _ORANGE, _RED, _RED], float)
     skin = np.stack(
-        [np.interp(ripeness, (0.0, 0.40, 0.55, 0.72, 1.0), colors[:, channel]) for channel in range(3)], axis=-1
+        [np.interp(ripeness, (0.0, 0.56, 0.68, 0.86, 1.0), colors[:, channel]) for channel in range(3)],
+        axis=-1,
     )
-    return np.clip(skin, 0, 255).astype(np.uint8)
+    painted: np.ndarray = np.clip(skin, 0, 255).astype(np.uint8)
+    return painted

@@ -72,7 +72,9 @@ class PlaceFruit:
         rng = np.random.default_rng([seed, _STREAM])
         fruit, plate = sample_apart(rng, (AREA_X_M, AREA_Y_M), (PLATE_AREA_X_M, PLATE_AREA_Y_M), APART_M)
         yaws = rng.uniform(-np.pi, np.pi, 2)
-        return PlaceFruitLayout(upright(*fruit, MANGO_HALF_M[2], yaws[0]), upright(*plate, 0.0, yaws[1]))
+        return PlaceFruitLayout(
+            upright(fruit[0], fruit[1], MANGO_HALF_M[2], yaws[0]), upright(plate[0], plate[1], 0.0, yaws[1])
+        )
 
     def add_to_scene(self, scene: ET.Element) -> None:
         """Append mango and plate."""
@@ -98,7 +100,11 @@ class PlaceFruit:
         """
         places = self._places(model)
         # Cheap tests first: this runs at 1 kHz.
-        if not MANGO_HALF_M[2] < places.height_m(data, 0) - places.height_m(data, 1) < RIM_M + MANGO_HALF_M[0]:
+        if (
+            not MANGO_HALF_M[2]
+            < places.height_m(data, 0) - places.height_m(data, 1)
+            < RIM_M + MANGO_HALF_M[0]
+        ):
             return False
         if places.gripper_width_m(data) < 2 * MANGO_HALF_M[1] + OPEN_MARGIN_M:
             return False

@@ -57,7 +57,7 @@ class StackBlockLayout:
 
 
 class StackBlock:
-    """A small white block with an inked mark and a larger blue one, anywhere on a part of the table, turned at random."""
+    """A small white block with an inked mark and a larger blue one, both placed and turned at random."""
 
     name: str = "stack_block"
     queries: tuple[str, ...] = ("white block", "blue block")
@@ -72,7 +72,8 @@ class StackBlock:
         white, blue = sample_apart(rng, (AREA_X_M, AREA_Y_M), (AREA_X_M, AREA_Y_M), APART_M)
         yaws = rng.uniform(-np.pi, np.pi, 2)
         return StackBlockLayout(
-            upright(*white, WHITE_HALF_M[2], yaws[0]), upright(*blue, BLUE_HALF_M[2], yaws[1])
+            upright(white[0], white[1], WHITE_HALF_M[2], yaws[0]),
+            upright(blue[0], blue[1], BLUE_HALF_M[2], yaws[1]),
         )
 
     def add_to_scene(self, scene: ET.Element) -> None:

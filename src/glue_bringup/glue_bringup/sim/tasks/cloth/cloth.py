@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from glue_bringup.sim.impedance import TCP_OFFSET_M
 from glue_bringup.sim.tasks.cloth.config import ClothConfig, PinchConfig
 from glue_bringup.sim.tasks.cloth.layers import Layers
 from glue_bringup.sim.tasks.cloth.mjcf import PINCH_NUMBERS
-from glue_bringup.sim.impedance import TCP_OFFSET_M
 
 LATTICE = 4
 """Points per cell edge at which cloth can be held: a fine enough set of its material points."""
