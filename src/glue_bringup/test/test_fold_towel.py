@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
+from expert_episode import fly
 from hypothesis import given
 from hypothesis import strategies as st
 
 from glue_bringup.safety.config import WorkspaceBox
 from glue_bringup.sim.camera_config import CameraConfig
-from glue_bringup.sim.experts import get_expert
 from glue_bringup.sim.protocol_twin import ProtocolTwin
 from glue_bringup.sim.scene import TABLE_X_M, TABLE_Y_M
 from glue_bringup.sim.sync_twin import SyncTwin
@@ -51,28 +51,6 @@ def put_corner_between_fingers(twin, beside_m=0.0, along_m=0.0, below_m=0.0) -> 
 def close(twin) -> None:
     twin.gripper.command(0.0)
     twin.advance(700 * MS)
-
-
-def run_expert(twin, seed: int, limit_s: float, meddle=None) -> float:
-    """Run the expert with straight lines between its actions; return when it succeeded, or infinity."""
-    twin.reset(seed)
-    expert = get_expert("fold_towel")
-    expert.reset(seed)
-    twin.arm.start()
-    last = twin.arm.state().T_base_ee.copy()
-    for k in range(round(limit_s * 10)):
-        action = expert.action(twin.arm.state(), twin.truth)
-        width_m = action.gripper_width_m
-        twin.gripper.command(width_m if meddle is None else meddle(twin.truth, width_m))
-        for share in np.arange(1, 6) / 5:
-            target = action.T_base_ee.copy()
-            target[:3, 3] = (1 - share) * last[:3, 3] + share * target[:3, 3]
-            twin.arm.set_target(target)
-            twin.advance(20 * MS)
-        last = action.T_base_ee
-        if twin.is_success():
-            return (k + 1) / 10
-    return float("inf")
 
 
 def folded(layout: FoldTowelLayout) -> np.ndarray:
@@ -220,9 +198,9 @@ def test_a_reset_forgets_the_pinch(floating) -> None:
 
 def test_the_expert_folds_it_and_a_seed_gives_the_same_bits(twin) -> None:
     """In a twin that has seen other episodes and in a fresh one."""
-    assert 4.0 < run_expert(twin, 0, 9.0) < 9.0
+    assert 4.0 < fly(twin, 0, 9.0) < 9.0
     with SyncTwin("fold_towel", seed=9) as fresh:
-        run_expert(fresh, 0, 9.0)
+        fly(fresh, 0, 9.0)
         for name in ("qpos", "qvel", "userdata"):
             assert getattr(twin._data, name).tobytes() == getattr(fresh._data, name).tobytes()
 
@@ -231,13 +209,14 @@ def test_the_expert_grasps_again_what_fell_down(twin) -> None:
     """The fingers are made to open when the corner is 6 cm up for the first time."""
     drops = []
 
-    def meddle(truth, width_m: float) -> float:
-        if truth.held and truth.corners_m[0, 2] > 0.06 and not drops:
-            drops.append(truth)
-            return 0.05
-        return width_m
+    def open_once(k: int, expert: object) -> float | None:
+        truth = twin.truth
+        if drops or not truth.held or truth.corners_m[0, 2] < 0.06:
+            return None
+        drops.append(k)
+        return 0.05
 
-    assert 8.0 < run_expert(twin, 2, 14.0, meddle) < 14.0
+    assert 8.0 < fly(twin, 2, 14.0, on_action=open_once) < 14.0
     assert drops
 
 
