@@ -10,9 +10,10 @@ from glue_bringup.sim.protocol_twin import ProtocolTwin
 from glue_bringup.sim.scene import TABLE_X_M, TABLE_Y_M
 from glue_bringup.sim.sync_twin import SyncTwin
 from glue_bringup.sim.tasks import get_task
-from glue_bringup.sim.tasks.cloth import Cloth
+from glue_bringup.sim.tasks.cloth import Cloth, ClothConfig, PinchConfig
 from glue_bringup.sim.tasks.fold_towel import CORNERS, TOWEL, YAW_RAD, FoldTowelLayout
 from glue_bringup.task_config import load_task
+from glue_perception.errors import ConfigError
 from glue_perception.geometry import project_points
 
 MS = 1_000_000
@@ -89,6 +90,17 @@ def test_the_corner_to_grasp_is_the_one_away_from_the_robot_and_to_its_right(see
 
 def test_the_task_file_and_the_task_agree() -> None:
     assert load_task("fold_towel").queries == get_task("fold_towel").queries
+
+
+def test_a_cloth_or_a_pinch_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ConfigError, match="too stiff"):
+        ClothConfig(young_pa=6e5)
+    with pytest.raises(ConfigError, match="count"):
+        ClothConfig(count=2)
+    with pytest.raises(ConfigError, match="radius_m"):
+        ClothConfig(radius_m=0.0)
+    with pytest.raises(ConfigError, match="open_m"):
+        PinchConfig(close_m=0.02)
 
 
 def test_a_flat_towel_lies_still_and_is_no_success(twin) -> None:

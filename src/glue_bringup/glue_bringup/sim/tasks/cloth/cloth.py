@@ -18,7 +18,9 @@ LATTICE = 4
 
 
 class Cloth:
-    """The cloth in a compiled model: places, forces between layers, the pinch. Holds no state of an episode.
+    """The cloth in a compiled model: places, forces between layers, the pinch.
+
+    The state of an episode is in MuJoCo's data, the pinch in its `userdata`; `place` begins a new one.
 
     Args:
         model: Compiled MuJoCo model of a scene with `add_cloth` and franky-sim's robot 0.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Float
+
+from glue_perception.errors import ConfigError
+
+STEP_S = 0.001
+"""The twins' time step."""
 
 
 @dataclass(frozen=True)
@@ -18,13 +23,16 @@ class ClothConfig:
         count: Vertices along an edge. Vertex `i * count + j` is the i-th along the cloth's x, the j-th along its y.
         mass_kg: Of the whole; twice a real microfibre towel's, for the explicit integration's sake.
         radius_m: Half the thickness with which it lies on the table and on itself.
-        young_pa: Young's modulus. Times `thickness_m` it is the stretching stiffness, which must stay under some
-            150 N/m at a time step of a millisecond.
+        young_pa: Young's modulus. Times `thickness_m` it is the stretching stiffness, 60 N/m.
         thickness_m: Elastic thickness; its third power gives the bending stiffness, 5e-6 Nm.
         elastic_damping_s: Rayleigh damping of the elasticity.
         air_damping_ns_m: Of each vertex; a falling flap reaches 3 m/s.
         layer_stiffness_n_m: With which one layer carries the next, per pair of vertices.
         layer_friction_ns_m: Drag of one layer on the next, per pair of vertices.
+
+    Raises:
+        ConfigError: a number that is not positive, fewer than 3 vertices along an edge, or a cloth too stiff for its
+            mass and the time step.
     """
 
     name: str = "towel"
@@ -38,6 +46,19 @@ class ClothConfig:
     air_damping_ns_m: float = 1e-3
     layer_stiffness_n_m: float = 20.0
     layer_friction_ns_m: float = 0.02
+
+    def __post_init__(self) -> None:
+        _require_positive(self)
+        if self.count < 3:
+            raise ConfigError(f"cloth.count must be at least 3, not {self.count}")
+        stiffness = self.young_pa * self.thickness_m
+        # A vertex hangs on eight neighbours; explicit integration bears half of its mass over the step squared.
+        limit = self.mass_kg / self.count**2 / (2.0 * STEP_S**2)
+        if stiffness > limit:
+            raise ConfigError(
+                f"cloth.young_pa times thickness_m is {stiffness:g} N/m, too stiff for a vertex of "
+                f"{self.mass_kg / self.count**2:.2g} kg; at most {limit:.3g} N/m"
+            )
 
     @property
     def spacing_m(self) -> float:
@@ -69,6 +90,9 @@ class PinchConfig:
         below_m: and the finger tips, this far below it, with the cloth's thickness.
         stiffness_n_m: Of the spring from the held point of the cloth to its place between the pads.
         damping_ns_m: Of that spring.
+
+    Raises:
+        ConfigError: a number that is not positive, or a pinch that would end where it begins.
     """
 
     close_m: float = 0.008
@@ -80,3 +104,15 @@ class PinchConfig:
     below_m: float = 0.012
     stiffness_n_m: float = 150.0
     damping_ns_m: float = 0.15
+
+    def __post_init__(self) -> None:
+        _require_positive(self)
+        if not self.close_m < self.open_m:
+            raise ConfigError(f"pinch.open_m must be above close_m {self.close_m:g}, not {self.open_m:g}")
+
+
+def _require_positive(config: ClothConfig | PinchConfig) -> None:
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, int | float) and not value > 0:
+            raise ConfigError(f"{type(config).__name__}.{field.name} must be positive, not {value}")
