@@ -36,7 +36,6 @@ _ASTRAY_M = 0.016
 _TURNED_RAD = 0.1
 _TOUCHING_M = 0.0135
 _SHUT_M = 0.004
-_STILL_OPEN_M = 0.015
 _AHEAD_RAD = 0.45
 _ARRIVED_M = 0.012
 
@@ -102,9 +101,7 @@ class FoldTowelExpert:
             if truth.held:
                 self._way = _Arc(tool, _lay_down(truth))
                 self._phase = _Phase.CARRY
-            elif state.gripper_width_m < _SHUT_M or (
-                aside > _ASTRAY_M and state.gripper_width_m > _STILL_OPEN_M
-            ):
+            elif state.gripper_width_m < _SHUT_M:
                 self._phase = _Phase.APPROACH
         elif self._phase is _Phase.CARRY:
             if not truth.held:
