@@ -22,6 +22,7 @@ from glue_bringup.sim.scene import build_scene
 from glue_bringup.sim.shared_frames import LOST_NS, SIM_TIME_NS, SUCCESS, WALL_NS, SharedFrames
 from glue_bringup.sim.start_state import sample_start
 from glue_bringup.sim.tasks import get_task
+from glue_bringup.sim.tasks.base import ForcedTask
 from glue_bringup.sim.twin_process import ChildLink
 from glue_perception.config import from_mapping
 
@@ -87,12 +88,15 @@ def _serve(
 ) -> None:
     robots, model, data, counters = server.robot_servers, simulator.model, simulator.data, shared.counters
     watch = GoalWatch(task)
+    before_step = task.before_step if isinstance(task, ForcedTask) else None
     gc.freeze()  # a full collection over the imported modules takes several cycles
     begin = due = time.perf_counter()
     step = frames = lost_ns = 0
     while step % _CHECK_STEPS or not link.parent_gone():
         for robot in robots:
             robot.process_commands()
+        if before_step is not None:
+            before_step(model, data)
         simulator.step()
         for robot in robots:
             robot.send_state()

@@ -17,6 +17,7 @@ from glue_bringup.sim.ood.stage import Stage
 from glue_bringup.sim.scene import build_scene
 from glue_bringup.sim.start_state import sample_start
 from glue_bringup.sim.tasks import get_task
+from glue_bringup.sim.tasks.base import ForcedTask
 from glue_perception.errors import HardwareError, InvalidValueError
 from glue_perception.geometry import make_transform
 from glue_perception.timing import ManualClock
@@ -105,9 +106,12 @@ class SyncTwin:
             raise InvalidValueError(f"advance needs a whole number of milliseconds, not {duration_ns} ns")
         model, data, law, hand, dof = self._model, self._data, self._law, self._hand, self._dof
         step, watch = self._mujoco.mj_step, self._goal.step
+        before_step = self.task.before_step if isinstance(self.task, ForcedTask) else None
         for _ in range(steps):
             data.qfrc_applied[dof] = law.torque()
             hand.apply()
+            if before_step is not None:
+                before_step(model, data)
             step(model, data)
             watch(model, data)
         self.clock.advance_ns(duration_ns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glue_bringup.sim.tasks.base import Task
+from glue_bringup.sim.tasks.fold_towel import FoldTowel
 from glue_bringup.sim.tasks.place_fruit import PlaceFruit
 from glue_bringup.sim.tasks.push_button import PushButton
 from glue_bringup.sim.tasks.stack_block import StackBlock
@@ -13,6 +14,7 @@ _TASKS: dict[str, type[Task]] = {
     "push_button": PushButton,
     "stack_block": StackBlock,
     "place_fruit": PlaceFruit,
+    "fold_towel": FoldTowel,
 }
 
 TASK_NAMES = tuple(_TASKS)

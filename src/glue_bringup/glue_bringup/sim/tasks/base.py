@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -48,4 +48,13 @@ class Task(Protocol):
 
     def is_success(self, model: Any, data: Any) -> bool:
         """Return whether the goal is reached in this very state."""
+        ...
+
+
+@runtime_checkable
+class ForcedTask(Protocol):
+    """A task whose objects feel forces beside MuJoCo's own, in both twins."""
+
+    def before_step(self, model: Any, data: Any) -> None:
+        """Set `qfrc_applied` of the task's own joints; called before each millisecond of physics."""
         ...
