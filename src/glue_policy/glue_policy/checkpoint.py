@@ -10,11 +10,13 @@ import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from glue_perception.config import from_mapping, read_yaml, suggest, to_mapping
 from glue_perception.errors import CheckpointError, ConfigError
-from glue_policy.policies.glue.configuration_glue import GlueConfig
-from glue_policy.policies.glue.modeling_glue import GluePolicy
+from glue_policy.policies import POLICIES, build_policy, policy_entry
+from glue_policy.policies.base import ACTION_DIM, Policy
+from glue_policy.policies.configuration import PolicyConfig
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.yaml"
@@ -23,14 +25,23 @@ SHIPPED_DIRECTORY = Path(__file__).parent / "checkpoints"
 
 _FORMAT = "glue_checkpoint_1"
 
+ACTION_SPACE = ["position_m[3]", "rotation_6d[6]", "gripper_width_m[1]"]
+"""What an action's values mean, in this order: absolute, in the base frame. Checkpoints carry it, so that one made
+for other actions is refused by name; those from before it was written down are of this space."""
 
-def save_policy(directory: Path, policy: GluePolicy, provenance: dict[str, Any]) -> None:
+
+def save_policy(directory: Path, policy: Policy, provenance: dict[str, Any]) -> None:
     """Write a checkpoint; what was there is replaced file by file, each only when it is complete.
 
     Raises:
         CheckpointError: the directory cannot be written.
     """
-    config = {"format": _FORMAT, "policy": "glue", "glue": to_mapping(policy.config)}
+    config = {
+        "format": _FORMAT,
+        "policy": policy.name,
+        "action_space": ACTION_SPACE,
+        policy.name: to_mapping(policy.config),
+    }
     weights = {name: value.contiguous() for name, value in policy.state_dict().items()}
     files = {
         CONFIG_FILE: yaml.safe_dump(config, sort_keys=False).encode(),
@@ -63,13 +74,21 @@ def find_checkpoint(name_or_path: str) -> Path:
     raise CheckpointError(f"there is no checkpoint {name_or_path!r}.{hint}")
 
 
-def load_policy(directory: Path, device: str = "cpu") -> GluePolicy:
+def load_policy(directory: Path, device: str = "cpu", name: str | None = None) -> Policy:
     """Return the policy of a checkpoint, in evaluation mode.
 
+    Args:
+        directory: See `find_checkpoint`.
+        device: Where the network goes.
+        name: The policy that it has to be, e.g. `glue`; None for whichever it is.
+
     Raises:
-        CheckpointError: files missing or damaged, another policy or format, wrong shapes, or NaN in the weights.
+        CheckpointError: files missing or damaged, another policy, action space or format, wrong shapes, or NaN in
+            the weights.
     """
-    config = _load_config(directory)
+    found, config = _load_config(directory)
+    if name is not None and found != name:
+        raise CheckpointError(f"{directory} holds policy {found!r}, not {name!r}")
     try:
         weights = load_file(directory / WEIGHTS_FILE, device=device)
     except (OSError, SafetensorError, ValueError) as error:
@@ -77,8 +96,19 @@ def load_policy(directory: Path, device: str = "cpu") -> GluePolicy:
             f"{directory / WEIGHTS_FILE} cannot be read ({error}); copy or train the checkpoint again"
         ) from error
     # Without pretrained weights: all of them come from the checkpoint.
-    policy = GluePolicy(config)
-    expected = policy.state_dict()
+    policy = build_policy(found, config)
+    _check_weights(directory, weights, policy.state_dict())
+    policy.load_state_dict(weights)
+    return policy.to(device).eval()
+
+
+def _check_weights(directory: Path, weights: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    actions = weights.get("action_range.centre")
+    if actions is not None and actions.shape != (ACTION_DIM,):
+        raise CheckpointError(
+            f"{directory} was trained for another action space: its actions have {actions.numel()} values, ours "
+            f"{ACTION_DIM}: {', '.join(ACTION_SPACE)}"
+        )
     for name in sorted(expected.keys() | weights.keys()):
         have, want = weights.get(name), expected.get(name)
         if have is None or want is None or have.shape != want.shape:
@@ -91,19 +121,28 @@ def load_policy(directory: Path, device: str = "cpu") -> GluePolicy:
             raise CheckpointError(
                 f"{directory} holds NaN or infinite weights in {name}; it must not drive a robot"
             )
-    policy.load_state_dict(weights)
-    return policy.to(device).eval()
 
 
-def _load_config(directory: Path) -> GlueConfig:
+def _load_config(directory: Path) -> tuple[str, PolicyConfig]:
+    """Return the policy's name and its configuration."""
+    path = directory / CONFIG_FILE
     try:
-        data = read_yaml(directory / CONFIG_FILE)
+        data = read_yaml(path)
         if data.get("format") != _FORMAT:
             raise CheckpointError(
                 f"{directory} has format {data.get('format')!r}, this version reads {_FORMAT!r}"
             )
-        if data.get("policy") != "glue":
-            raise CheckpointError(f"{directory} holds policy {data.get('policy')!r}, not 'glue'")
-        return from_mapping(GlueConfig, data.get("glue", {}), str(directory / CONFIG_FILE))
+        if data.get("action_space", ACTION_SPACE) != ACTION_SPACE:
+            raise CheckpointError(
+                f"{directory} was trained for another action space: {data['action_space']}, ours is {ACTION_SPACE}"
+            )
+        name = data.get("policy")
+        if not isinstance(name, str) or name not in POLICIES:
+            raise CheckpointError(
+                f"{directory} holds policy {name!r}, which is unknown here.{suggest(str(name), POLICIES)}"
+            )
+        if name not in data:
+            raise CheckpointError(f"{path} says policy {name!r} but has no section {name!r}; copy it again")
+        return name, from_mapping(policy_entry(name).config_class(), data[name], str(path))
     except ConfigError as error:
         raise CheckpointError(f"the checkpoint's configuration is damaged: {error}") from error

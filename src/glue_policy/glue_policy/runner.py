@@ -7,13 +7,12 @@ import hashlib
 import numpy as np
 import torch
 
-from glue_perception.errors import ConfigError
 from glue_perception.geometry import matrix_from_rotation_6d, rotation_6d_from_matrix
 from glue_perception.timing import LatencyRecorder
 from glue_perception.types import ActionChunk, Observation
 from glue_policy.data.image import policy_image, relative_xy
-from glue_policy.policies.glue.modeling_glue import GluePolicy
-from glue_policy.traced import TracedGlue
+from glue_policy.policies.base import KEY_PATCH_KEYS, Batch, Policy
+from glue_policy.traced import TracedPolicy
 
 
 class PolicyRunner:
@@ -21,23 +20,23 @@ class PolicyRunner:
 
     The noise is seeded by (seed, capture stamp), so a chunk is a function of its observation alone: a replay gives
     the same bits in any order. The first observation with a new number of key-patches takes a second longer, see
-    `TracedGlue`; `warm_up` spends it beforehand. One thread.
+    `TracedPolicy`; `warm_up` spends it beforehand. One thread.
 
     Args:
         policy: In evaluation mode.
         seed: Of the noise.
         dt_s: Time between actions.
-        num_inference_steps: DDIM steps; None for the policy's own.
+        num_inference_steps: Denoising steps; None for the policy's own number. See `Policy.inference_steps`.
         torch_threads: Threads of the network; set for the thread that calls `infer`.
         latencies: Gets the durations of `encode` and `sample`.
 
     Raises:
-        ConfigError: more DDIM steps than the policy was trained with, or fewer than one.
+        ConfigError: a number of steps that the policy cannot take.
     """
 
     def __init__(
         self,
-        policy: GluePolicy,
+        policy: Policy,
         seed: int,
         dt_s: float = 0.1,
         num_inference_steps: int | None = None,
@@ -48,14 +47,8 @@ class PolicyRunner:
         self._torch_threads = torch_threads
         self._seed = seed
         self._dt_s = dt_s
-        config = policy.config
-        self._steps = config.num_inference_steps if num_inference_steps is None else num_inference_steps
-        if not 1 <= self._steps <= config.num_train_timesteps:
-            raise ConfigError(
-                f"num_inference_steps must lie in 1..{config.num_train_timesteps} for this policy, "
-                f"not {self._steps}"
-            )
-        self._graphs: dict[int, TracedGlue] = {}
+        self._steps = policy.inference_steps(num_inference_steps)
+        self._graphs: dict[int, TracedPolicy] = {}
         self.latencies = latencies if latencies is not None else LatencyRecorder()
 
     def warm_up(self, num_key_patches: int) -> None:
@@ -67,17 +60,9 @@ class PolicyRunner:
     def infer(self, observation: Observation) -> ActionChunk:
         """Return the chunk for an observation, stamped with its capture."""
         self._use_threads()
-        frame, patches = observation.frame, observation.key_patches
-        graph = self._graph(len(patches))
+        graph = self._graph(len(observation.key_patches))
         with self.latencies.measure("encode"):
-            image = policy_image(frame, self._policy.config.image_size_px)
-            condition = graph.encode(
-                torch.from_numpy(image.transpose(2, 0, 1).copy())[None],
-                torch.from_numpy(patches.row_col.copy())[None],
-                torch.from_numpy(relative_xy(patches, frame))[None],
-                torch.from_numpy(patches.visible.copy())[None],
-                torch.from_numpy(observation.robot_state.joint_position_rad.astype(np.float32))[None],
-            )
+            condition = graph.encode(self._batch(observation))
         with self.latencies.measure("sample"):
             generator = torch.Generator().manual_seed(_noise_seed(self._seed, observation.stamp_ns))
             noise = self._policy.draw_noise(1, generator)
@@ -94,9 +79,25 @@ class PolicyRunner:
         if torch.get_num_threads() != self._torch_threads:
             torch.set_num_threads(self._torch_threads)
 
-    def _graph(self, num_key_patches: int) -> TracedGlue:
+    def _batch(self, observation: Observation) -> Batch:
+        """Return what the policy needs of an observation, as a batch of one."""
+        frame, patches = observation.frame, observation.key_patches
+        needs, values = self._policy.needs, {}
+        if "image" in needs:
+            image = policy_image(frame, self._policy.image_size_px)
+            values["image"] = image.transpose(2, 0, 1).copy()
+        if needs >= KEY_PATCH_KEYS:
+            values["row_col"], values["visible"] = patches.row_col.copy(), patches.visible.copy()
+            values["xy"] = relative_xy(patches, frame)
+        if "joint_position" in needs:
+            values["joint_position"] = observation.robot_state.joint_position_rad.astype(np.float32)
+        return {name: torch.from_numpy(value)[None] for name, value in values.items()}
+
+    def _graph(self, num_key_patches: int) -> TracedPolicy:
+        if not self._policy.needs >= KEY_PATCH_KEYS:
+            num_key_patches = 0
         if num_key_patches not in self._graphs:
-            self._graphs[num_key_patches] = TracedGlue(self._policy, num_key_patches, self._steps)
+            self._graphs[num_key_patches] = TracedPolicy(self._policy, num_key_patches, self._steps)
         return self._graphs[num_key_patches]
 
 

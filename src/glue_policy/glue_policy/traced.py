@@ -12,38 +12,36 @@ import warnings
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from glue_policy.policies.base import ACTION_DIM
-from glue_policy.policies.glue.modeling_glue import GluePolicy
+from glue_policy.policies.base import ACTION_DIM, Batch, Policy
 
 WARM_UP_CALLS = 3
 """TorchScript's first calls are for its own measurements."""
 
 
 class _Encode(nn.Module):
-    def __init__(self, policy: GluePolicy) -> None:
+    def __init__(self, policy: Policy, keys: tuple[str, ...]) -> None:
         super().__init__()
         self.policy = policy
+        self.keys = keys
 
-    def forward(self, image: Tensor, row_col: Tensor, xy: Tensor, visible: Tensor, joints: Tensor) -> Tensor:
-        condition: Tensor = self.policy.encode(image, row_col, xy, visible, joints).condition
-        return condition
+    def forward(self, *values: Tensor) -> Tensor:
+        return self.policy.encode(dict(zip(self.keys, values, strict=True)))
 
 
 class _Sample(nn.Module):
-    def __init__(self, policy: GluePolicy, num_inference_steps: int) -> None:
+    def __init__(self, policy: Policy, num_inference_steps: int | None) -> None:
         super().__init__()
         self.policy = policy
         self.num_inference_steps = num_inference_steps
 
     def forward(self, condition: Tensor, noise: Tensor) -> Tensor:
-        chunk: Tensor = self.policy.sample(condition, noise, self.num_inference_steps)
-        return chunk
+        return self.policy.sample(condition, noise, self.num_inference_steps)
 
 
-class TracedGlue:
+class TracedPolicy:
     """The two graphs for one observation at a time and a fixed number of key-patches.
 
     Takes about a second to build. The results differ from the policy's own in the last bits only (tested), and are
@@ -51,38 +49,25 @@ class TracedGlue:
 
     Args:
         policy: In evaluation mode; its weights are copied into the graphs.
-        num_key_patches: Of every observation.
-        num_inference_steps: DDIM steps.
+        num_key_patches: Of every observation; a policy that needs no key-patches ignores it.
+        num_inference_steps: Of `Policy.sample`; None for the policy's own number.
     """
 
-    def __init__(self, policy: GluePolicy, num_key_patches: int, num_inference_steps: int) -> None:
-        size = policy.config.image_size_px
-        observation = (
-            torch.zeros(1, 3, size, size, dtype=torch.uint8),
-            torch.zeros(1, num_key_patches, 2, dtype=torch.int64),
-            torch.zeros(1, num_key_patches, 2),
-            torch.ones(1, num_key_patches, dtype=torch.bool),
-            torch.zeros(1, 7),
-        )
+    def __init__(self, policy: Policy, num_key_patches: int, num_inference_steps: int | None = None) -> None:
+        observation = policy.example_observation(num_key_patches)
+        self._keys = tuple(sorted(policy.needs))
         noise = torch.zeros(1, policy.config.horizon, ACTION_DIM)
         with torch.no_grad():
-            self._encode = _record(_Encode(policy), observation)
+            self._encode = _record(_Encode(policy, self._keys), tuple(observation[k] for k in self._keys))
             condition = torch.zeros(1, policy.condition_dim)
             self._sample = _record(_Sample(policy, num_inference_steps), (condition, noise))
         with torch.inference_mode():
             for _ in range(WARM_UP_CALLS):
-                self.sample(self.encode(*observation), noise)
+                self.sample(self.encode(observation), noise)
 
-    def encode(
-        self,
-        image: UInt8[Tensor, "1 3 s s"],
-        row_col: Int[Tensor, "1 n 2"],
-        xy: Float[Tensor, "1 n 2"],
-        visible: Bool[Tensor, "1 n"],
-        joint_position: Float[Tensor, "1 7"],
-    ) -> Float[Tensor, "1 w"]:
+    def encode(self, observation: Batch) -> Float[Tensor, "1 w"]:
         """Return the condition vector of an observation (physical units)."""
-        condition: Tensor = self._encode(image, row_col, xy, visible, joint_position)
+        condition: Tensor = self._encode(*(observation[key] for key in self._keys))
         return condition
 
     def sample(

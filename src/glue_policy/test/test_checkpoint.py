@@ -68,7 +68,7 @@ def test_truncated_weights(saved: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("policy", "act", "'act'"),
+        ("policy", "actt", "'actt'"),
         ("format", "glue_checkpoint_9", "glue_checkpoint_9"),
         ("glue", {"horizn": 16}, "Did you mean 'horizon'"),
     ],

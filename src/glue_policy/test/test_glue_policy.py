@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from glue_perception.config import from_mapping, to_mapping
 from glue_perception.errors import ConfigError
 from glue_policy.nets.fusion import quarters
-from glue_policy.policies.glue.configuration_glue import PRESETS, GlueConfig
+from glue_policy.policies.glue.configuration_glue import GlueConfig
 from glue_policy.policies.glue.modeling_glue import GluePolicy
 from glue_policy.policies.normalisation import RangeNormaliser
 
@@ -48,7 +48,7 @@ def test_shapes_of_the_paper() -> None:
         getattr(policy.fusion, name).register_forward_hook(note(name))
     batch = {k: v.to("meta") for k, v in observation(random_batch(2, 448, 16)).items()}
     assert tuple(quarters(torch.empty(2, 3, 448, 448)).shape) == (8, 3, 224, 224)
-    encoding = policy.encode(**batch)
+    encoding = policy.fuse(batch)
     assert shapes == {
         "global_encoder": (2, 197, 768),
         "local_encoder": (8, 196, 768),
@@ -95,9 +95,7 @@ def test_the_loss_is_the_mean_over_valid_actions(tiny: GluePolicy) -> None:
 
 def test_prediction_is_reproducible_and_in_physical_units(tiny: GluePolicy) -> None:
     batch = observation(random_batch(2, TINY.image_size_px, TINY.horizon))
-    first, again, other = (
-        tiny.predict(**batch, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)
-    )
+    first, again, other = (tiny.predict(batch, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert first.shape == (2, 16, 10)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -127,7 +125,7 @@ def test_a_dimension_that_never_changes_comes_back_as_it_is() -> None:
     assert ranges.restore(torch.zeros(1)).item() == pytest.approx(0.37)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", GlueConfig.presets())
 def test_configuration_survives_yaml(name: str) -> None:
     config = GlueConfig.preset(name)
     assert from_mapping(GlueConfig, to_mapping(config), "test") == config

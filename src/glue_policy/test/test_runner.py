@@ -10,7 +10,7 @@ from glue_perception.types import ActionChunk
 from glue_policy.policies.glue.configuration_glue import GlueConfig
 from glue_policy.policies.glue.modeling_glue import GluePolicy
 from glue_policy.runner import PolicyRunner
-from glue_policy.traced import TracedGlue
+from glue_policy.traced import TracedPolicy
 
 
 @pytest.fixture(scope="module")
@@ -69,23 +69,23 @@ def test_impossible_number_of_steps(policy: GluePolicy, steps: int) -> None:
 
 def test_the_recorded_graphs_agree_with_the_policy(policy: GluePolicy) -> None:
     """To the last bits of float32, at every call alike, with hidden key-patches as with visible ones."""
-    graphs = TracedGlue(policy, 15, 10)
+    graphs = TracedPolicy(policy, 15, 10)
     generator = torch.Generator().manual_seed(3)
     for call in range(8):
-        observation = (
-            torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8, generator=generator),
-            torch.randint(0, 28, (1, 15, 2), generator=generator),
-            torch.rand(1, 15, 2, generator=generator),
-            torch.rand(1, 15, generator=generator) < (0.0 if call == 0 else 0.6),
-            torch.randn(1, 7, generator=generator),
-        )
+        observation = {
+            "image": torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8, generator=generator),
+            "row_col": torch.randint(0, 28, (1, 15, 2), generator=generator),
+            "xy": torch.rand(1, 15, 2, generator=generator),
+            "visible": torch.rand(1, 15, generator=generator) < (0.0 if call == 0 else 0.6),
+            "joint_position": torch.randn(1, 7, generator=generator),
+        }
         noise = policy.draw_noise(1, generator)
         with torch.inference_mode():
-            condition = graphs.encode(*observation)
+            condition = graphs.encode(observation)
             chunk = graphs.sample(condition, noise)
-            torch.testing.assert_close(condition, policy.encode(*observation).condition, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(condition, policy.encode(observation), atol=1e-5, rtol=1e-5)
             torch.testing.assert_close(chunk, policy.sample(condition, noise, 10), atol=1e-5, rtol=1e-5)
-            assert torch.equal(chunk, graphs.sample(graphs.encode(*observation), noise))
+            assert torch.equal(chunk, graphs.sample(graphs.encode(observation), noise))
 
 
 def test_observations_may_differ_in_their_number_of_key_patches(policy: GluePolicy) -> None:

@@ -10,7 +10,7 @@ from glue_bringup.sim.experts import get_expert
 from glue_bringup.task_config import TaskConfig
 from glue_perception.timing import LatencyRecorder
 from glue_policy.checkpoint import WEIGHTS_FILE, find_checkpoint, load_policy
-from glue_policy.policies.glue.modeling_glue import GluePolicy
+from glue_policy.policies.base import Policy
 from glue_policy.runner import PolicyRunner
 
 EXPERT = "expert"
@@ -36,7 +36,7 @@ class Pilot:
         self.name = policy or task.policy.checkpoint
         self._task = task
         self._noise_m = noise_m
-        self._policy: GluePolicy | None = None
+        self._policy: Policy | None = None
         self.fingerprint = EXPERT
         if self.name != EXPERT:
             directory = find_checkpoint(self.name)
@@ -51,7 +51,7 @@ class Pilot:
         return PolicySource(make_runner(self._policy, self._task, seed, latencies))
 
 
-def make_runner(policy: GluePolicy, task: TaskConfig, seed: int, latencies: LatencyRecorder) -> PolicyRunner:
+def make_runner(policy: Policy, task: TaskConfig, seed: int, latencies: LatencyRecorder) -> PolicyRunner:
     """Return the runner that live episodes and replays share."""
     return PolicyRunner(
         policy,
