@@ -29,7 +29,9 @@ def print_report(report: Mapping[str, Any], places: Mapping[str, Path | None]) -
     low, high = (100 * bound for bound in report["wilson_95"])
     host = "in real time, through the robot's driver" if report["host"] == "protocol" else "synchronous twin"
     console.print()
-    console.print(f"[bold]{report['task']}[/] by {report['policy']} ({host})")
+    condition = report.get("condition", "in_domain")
+    setting = "" if condition == "in_domain" else f", {condition}"
+    console.print(f"[bold]{report['task']}[/] by {report['policy']} ({host}{setting})")
     console.print(
         f"  [bold {'green' if solved else 'yellow'}]{report['successes']} of {report['episodes']} succeeded[/]"
         + (f" ({low:.0f} to {high:.0f} %, 95 % Wilson)" if report["episodes"] > 1 else "")

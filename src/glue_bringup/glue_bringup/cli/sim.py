@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glue_bringup.cli.screen import print_report
+from glue_bringup.sim.ood import CONDITIONS, get_condition
 from glue_perception.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="DIR",
         help="record every episode as a bag in DIR; the same command goes on where it was interrupted",
     )
+    parser.add_argument(
+        "--condition",
+        default="in_domain",
+        metavar="C",
+        help=f"{', '.join(CONDITIONS)}, or numbers of your own (docs/conditions.md); default: in_domain",
+    )
     parser.add_argument("--video", type=Path, metavar="F", help="overlay video of the first episode")
     parser.add_argument("--report", type=Path, metavar="F", help="report as JSON")
     parser.set_defaults(run=run)
@@ -76,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--seed must not be negative, not {args.seed}")
     if not 0.0 <= args.noise_m <= 0.1:
         raise ConfigError(f"--noise-m must lie in 0..0.1 m, not {args.noise_m}")
+    condition = get_condition(args.condition)
     task = load_task(args.task)
     require_rendering()
     pilot = Pilot(task, args.policy, args.noise_m)
@@ -85,16 +93,23 @@ def run(args: argparse.Namespace) -> int:
             record = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="glue_sim_")))
         session: Session
         if args.sync:
-            session = SyncSession(task, pilot)
+            session = SyncSession(task, pilot, condition)
         else:
             from glue_bringup.loop.protocol_session import ProtocolSession
 
-            session = ProtocolSession(task, pilot)
+            session = ProtocolSession(task, pilot, condition)
         stack.enter_context(session)
         seeds = range(args.seed, args.seed + args.episodes)
         results = _run_and_remember(session, pilot, seeds, args, record)
         report = summarise(
-            task.task, session.host, pilot.name, args.seed, results, session.latencies, git_revision()
+            task.task,
+            session.host,
+            pilot.name,
+            args.seed,
+            results,
+            session.latencies,
+            git_revision(),
+            condition.name,
         )
         if args.video is not None:
             write_bag_video(Path(results[0].bag), args.video, task.camera.rate_hz)
@@ -119,6 +134,7 @@ def _run_and_remember(
         "policy": pilot.name,
         "fingerprint": pilot.fingerprint,
         "noise_m": str(args.noise_m),
+        "condition": get_condition(args.condition).name,
     }
     progress = EpisodeProgress(args.record / "episodes.jsonl", subject)
     return run_episodes(session, seeds, record, progress.load(), progress.add)

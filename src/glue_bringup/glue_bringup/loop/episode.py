@@ -60,6 +60,7 @@ def summarise(
     results: Sequence[EpisodeResult],
     latencies: LatencyRecorder,
     git_revision: str,
+    condition: str = "in_domain",
 ) -> dict[str, Any]:
     """Return the report of a run as plain JSON values.
 
@@ -72,6 +73,7 @@ def summarise(
     return {
         "task": task,
         "host": host.value,
+        "condition": condition,
         "policy": policy,
         "episodes": len(results),
         "successes": successes,

@@ -15,6 +15,7 @@ from glue_bringup.loop.pilot import Pilot
 from glue_bringup.loop.realtime_loop import RealtimeLoop, Robot
 from glue_bringup.loop.session import episode_metadata
 from glue_bringup.recording.episode_recorder import EpisodeRecorder, Outcome
+from glue_bringup.sim.ood import IN_DOMAIN, Condition
 from glue_bringup.sim.protocol_twin import ProtocolTwin
 from glue_bringup.task_config import TaskConfig
 from glue_perception.pipeline import build_pipeline
@@ -27,10 +28,11 @@ class ProtocolSession:
 
     host = HostKind.PROTOCOL
 
-    def __init__(self, task: TaskConfig, pilot: Pilot) -> None:
+    def __init__(self, task: TaskConfig, pilot: Pilot, condition: Condition = IN_DOMAIN) -> None:
         self.latencies = LatencyRecorder()
         self._task = task.for_simulation()
         self._pilot = pilot
+        self._condition = condition
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +49,7 @@ class ProtocolSession:
             pipeline = stack.enter_context(
                 build_pipeline(task.perception, task.queries, RedetectionMode.BACKGROUND)
             )
-            twin = stack.enter_context(ProtocolTwin(task.task, seed=seed, camera=task.camera))
+            twin = stack.enter_context(ProtocolTwin(task.task, seed, task.camera, self._condition))
             gripper = FrankyGripper(twin.robot_ip)
             stack.callback(gripper.stop)
             arm = FrankyArm(
@@ -59,7 +61,7 @@ class ProtocolSession:
             recorder = None
             if bag is not None:
                 metadata = episode_metadata(
-                    task, self._pilot.name, self.host, seed, twin.T_base_camera.tolist()
+                    task, self._pilot.name, self.host, seed, twin.T_base_camera.tolist(), self._condition
                 )
                 recorder = stack.enter_context(EpisodeRecorder(bag, metadata))
             loop = RealtimeLoop(

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 import yaml
 
 from glue_bringup.loop.episode import EpisodeResult, HostKind
+from glue_bringup.sim.ood import IN_DOMAIN, Condition
 from glue_bringup.task_config import TaskConfig
 from glue_perception.config import to_mapping
 from glue_perception.provenance import provenance
@@ -38,7 +39,12 @@ class Session(Protocol):
 
 
 def episode_metadata(
-    task: TaskConfig, policy: str, host: HostKind, seed: int, T_base_camera: list[list[float]]
+    task: TaskConfig,
+    policy: str,
+    host: HostKind,
+    seed: int,
+    T_base_camera: list[list[float]],
+    condition: Condition = IN_DOMAIN,
 ) -> dict[str, str]:
     """Return what a bag says about itself: enough to replay it without any other file but the checkpoint."""
     return {
@@ -48,6 +54,7 @@ def episode_metadata(
         "policy": policy,
         "host": host.value,
         "seed": str(seed),
+        "condition": condition.name,
         "task_config": yaml.safe_dump(to_mapping(task), sort_keys=False),
         "T_base_camera": json.dumps(T_base_camera),
         **provenance(),

@@ -11,6 +11,7 @@ from glue_bringup.loop.pilot import Pilot
 from glue_bringup.loop.session import episode_metadata
 from glue_bringup.loop.sync_loop import SyncLoop
 from glue_bringup.recording.episode_recorder import EpisodeRecorder, Outcome
+from glue_bringup.sim.ood import IN_DOMAIN, Condition
 from glue_bringup.sim.sync_twin import SyncTwin
 from glue_bringup.task_config import TaskConfig
 from glue_perception.pipeline import build_pipeline
@@ -23,14 +24,18 @@ class SyncSession:
 
     host = HostKind.SYNC
 
-    def __init__(self, task: TaskConfig, pilot: Pilot) -> None:
+    def __init__(self, task: TaskConfig, pilot: Pilot, condition: Condition = IN_DOMAIN) -> None:
         self.latencies = LatencyRecorder()
         self._task = task.for_simulation()
         self._pilot = pilot
+        self._condition = condition
         self._pipeline = build_pipeline(self._task.perception, task.queries, RedetectionMode.WAIT)
 
     def __enter__(self) -> Self:
-        self._twin = SyncTwin(self._task.task, seed=0, camera=self._task.camera, gains=self._task.gains)
+        task = self._task
+        self._twin = SyncTwin(
+            task.task, seed=0, camera=task.camera, gains=task.gains, condition=self._condition
+        )
         return self
 
     def __exit__(
@@ -47,7 +52,7 @@ class SyncSession:
         if bag is None:
             return loop.run(seed, source)
         metadata = episode_metadata(
-            self._task, self._pilot.name, self.host, seed, twin.T_base_camera.tolist()
+            self._task, self._pilot.name, self.host, seed, twin.T_base_camera.tolist(), self._condition
         )
         with EpisodeRecorder(bag, metadata) as recorder:
             result = loop.run(seed, source, recorder)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from glue_bringup.sim.camera_config import FRAME_ID, CameraConfig
+from glue_bringup.sim.ood import IN_DOMAIN, Condition
 from glue_bringup.sim.rendering import require_rendering
 from glue_bringup.sim.shared_frames import LOST_NS, SIM_TIME_NS, SUCCESS, WALL_NS, SharedFrames
 from glue_bringup.sim.tasks import get_task
@@ -50,6 +51,7 @@ class ProtocolTwin:
         task_name: As in `glue_bringup.sim.tasks`.
         seed: Layout and start of the episode.
         camera: Size, rate and place of the camera.
+        condition: What the scene holds besides the task; changes pictures only, never the physics.
 
     Raises:
         ConfigError: no such task.
@@ -57,9 +59,16 @@ class ProtocolTwin:
         HardwareError: a process could not be started; the message says why.
     """
 
-    def __init__(self, task_name: str, seed: int, camera: CameraConfig | None = None) -> None:
+    def __init__(
+        self,
+        task_name: str,
+        seed: int,
+        camera: CameraConfig | None = None,
+        condition: Condition = IN_DOMAIN,
+    ) -> None:
         self.camera_config = camera if camera is not None else CameraConfig()
         self.task = get_task(task_name)
+        self.condition = condition
         self.truth = self.task.sample_layout(seed)
         require_rendering()
         self._shared = SharedFrames.create(self.camera_config.width_px, self.camera_config.height_px)
@@ -70,6 +79,7 @@ class ProtocolTwin:
                 settings = {
                     "task": task_name,
                     "seed": seed,
+                    "condition": condition.name,
                     "camera": to_mapping(self.camera_config),
                     "frames_fd": self._shared.fd,
                     "states_fd": states.fileno(),

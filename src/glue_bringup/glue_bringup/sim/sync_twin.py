@@ -9,6 +9,7 @@ from glue_bringup.arm.impedance_gains import ImpedanceGains
 from glue_bringup.sim.camera_config import CAMERA_NAME, FRAME_ID, CameraConfig
 from glue_bringup.sim.hand import MAX_WIDTH_M, Hand
 from glue_bringup.sim.impedance import TCP_OFFSET_M, ImpedanceLaw
+from glue_bringup.sim.ood import IN_DOMAIN, Condition
 from glue_bringup.sim.rendering import OffscreenRenderer
 from glue_bringup.sim.scene import build_scene
 from glue_bringup.sim.start_state import sample_start
@@ -34,6 +35,7 @@ class SyncTwin:
         seed: Layout and start of the first episode.
         camera: Size and place of the camera.
         gains: Of the impedance law.
+        condition: What the scene holds besides the task; changes pictures only, never the physics.
 
     Raises:
         ConfigError: no such task.
@@ -46,9 +48,11 @@ class SyncTwin:
         seed: int,
         camera: CameraConfig | None = None,
         gains: ImpedanceGains | None = None,
+        condition: Condition = IN_DOMAIN,
     ) -> None:
         self.camera_config = camera if camera is not None else CameraConfig()
         self.task = get_task(task_name)
+        self.condition = condition
         simulator = build_scene(self.task, self.camera_config, sample_start(seed))
         simulator.init()
         simulator.start()
