@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 
 import numpy as np
@@ -50,6 +51,12 @@ class PolicyRunner:
         self._steps = policy.inference_steps(num_inference_steps)
         self._graphs: dict[int, TracedPolicy] = {}
         self.latencies = latencies if latencies is not None else LatencyRecorder()
+
+    def with_seed(self, seed: int, latencies: LatencyRecorder) -> PolicyRunner:
+        """Return a runner with the noise of another seed, which shares this one's recorded graphs."""
+        other = copy.copy(self)
+        other._seed, other.latencies = seed, latencies
+        return other
 
     def warm_up(self, num_key_patches: int) -> None:
         """Get ready for observations with this many key-patches."""

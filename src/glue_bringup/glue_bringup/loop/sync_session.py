@@ -7,6 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from glue_bringup.loop.episode import EpisodeResult, HostKind
+from glue_bringup.loop.no_perception import NoPerception
+from glue_bringup.loop.perceiver import KeyPatchSource
 from glue_bringup.loop.pilot import Pilot
 from glue_bringup.loop.session import episode_metadata
 from glue_bringup.loop.sync_loop import SyncLoop
@@ -20,7 +22,7 @@ from glue_perception.timing import LatencyRecorder
 
 
 class SyncSession:
-    """Episodes in one `SyncTwin`, which is reset between them."""
+    """Episodes in one `SyncTwin`, which is reset between them. Perception runs for policies that need it."""
 
     host = HostKind.SYNC
 
@@ -29,7 +31,11 @@ class SyncSession:
         self._task = task.for_simulation()
         self._pilot = pilot
         self._condition = condition
-        self._pipeline = build_pipeline(self._task.perception, task.queries, RedetectionMode.WAIT)
+        self._pipeline: KeyPatchSource = NoPerception()
+        if pilot.needs_key_patches:
+            self._pipeline = build_pipeline(self._task.perception, task.queries, RedetectionMode.WAIT)
+        else:
+            self._task = self._task.without_key_patches()
 
     def __enter__(self) -> Self:
         task = self._task
