@@ -8,42 +8,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from tqdm import tqdm
 
 from glue_bringup.experiment.config import ExperimentConfig
 from glue_bringup.experiment.episodes import EpisodeFile, EpisodeRow, check_same_subject
 from glue_bringup.experiment.plan import Cell
+from glue_bringup.experiment.throughput import Throughput
 from glue_bringup.experiment.worker import run_episode, start_worker
 from glue_perception.errors import ConfigError, HardwareError
-
-
-@dataclass(frozen=True)
-class Throughput:
-    """How fast episodes went by.
-
-    Attributes:
-        simulated_s: Of the episodes run now.
-        wall_s: That they took, the start of the processes included.
-        cpu_s: Processor time of the episodes themselves.
-        jobs: Processes.
-    """
-
-    simulated_s: float
-    wall_s: float
-    cpu_s: float
-    jobs: int
-
-    @property
-    def per_process(self) -> float:
-        """Simulated seconds per wall second and process."""
-        return self.simulated_s / (self.wall_s * self.jobs) if self.wall_s else 0.0
-
-    @property
-    def per_cpu_second(self) -> float:
-        """Simulated seconds per second of processor time: what one undisturbed core gives."""
-        return self.simulated_s / self.cpu_s if self.cpu_s else 0.0
 
 
 def run_missing(

@@ -1,7 +1,8 @@
-"""One process of an experiment: runs the episodes it is given, with a twin, a policy and an OpenGL context of its own."""
+"""One process of an experiment: runs the episodes it is given, with a twin, a policy and OpenGL of its own."""
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -70,6 +71,7 @@ def run_episode(cell: Cell, seed: int) -> EpisodeRow:
     except QueryError as error:
         failure = " ".join(str(error).split())
         result = EpisodeResult(seed, False, 0.0, 0, 0, 0, 0, 0, 0.0)
+    _close_at_exit()
     return EpisodeRow(
         method=cell.method,
         task=cell.task,
@@ -101,9 +103,7 @@ def _session(cell: Cell) -> SyncSession:
     global _open
     if _open is not None and _open.cell == cell:
         return _open.session
-    if _open is not None:
-        _open.stack.close()
-        _open = None
+    _close()
     task = load_task(cell.task_source)
     pilot = Pilot(task, cell.checkpoint)
     if pilot.fingerprint != cell.fingerprint:
@@ -114,6 +114,19 @@ def _session(cell: Cell) -> SyncSession:
     session = stack.enter_context(SyncSession(task, pilot, get_condition(cell.condition)))
     _open = _Open(cell, session, stack)
     return session
+
+
+@cache
+def _close_at_exit() -> None:
+    """Free the session before OpenGL's own clean-up, which was registered earlier and so comes later."""
+    atexit.register(_close)
+
+
+def _close() -> None:
+    global _open
+    if _open is not None:
+        _open.stack.close()
+        _open = None
 
 
 @cache
