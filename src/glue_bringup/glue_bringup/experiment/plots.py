@@ -36,7 +36,7 @@ def write_plots(folder: Path, results: Sequence[CellResult]) -> list[Path]:
     methods = list(dict.fromkeys(r.method for r in results))
     spread = 0.5 + 0.22 * len(methods)
     figure = Figure(
-        figsize=(1.2 + max(2.6, spread * len(conditions)) * len(tasks), 3.9), layout="constrained"
+        figsize=(max(5.6, 1.2 + max(2.6, spread * len(conditions)) * len(tasks)), 3.9), layout="constrained"
     )
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
@@ -44,8 +44,14 @@ def write_plots(folder: Path, results: Sequence[CellResult]) -> list[Path]:
         of_task = [r for r in results if r.task == task]
         _draw_panel(panel, task, of_task, conditions, methods)
     panels[0].set_ylabel("success [%]")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False)
+    entries: dict[str, Any] = {}
+    for panel in panels:
+        handles, labels = panel.get_legend_handles_labels()
+        entries.update(zip(labels, handles, strict=True))
+    names = sorted(entries, key=lambda name: methods.index(name) if name in methods else len(methods))
+    figure.legend(
+        [entries[name] for name in names], names, loc="outside lower center", ncols=4, frameon=False
+    )
     paths = [folder / f"success{ending}" for ending in ENDINGS]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +97,7 @@ def _draw_panel(
                 markersize=11,
                 markeredgewidth=2.2,
                 alpha=0.6,
-                label=None if paper_drawn else "paper (dash of the method's colour)",
+                label=None if paper_drawn else "paper (dashes)",
             )
             paper_drawn = True
     panel.set_title(task)

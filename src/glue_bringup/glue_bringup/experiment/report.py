@@ -95,7 +95,8 @@ def _comparison_table(found: Sequence[Comparison]) -> str:
     lines = [
         "Difference: success rate of the first less that of the second over the same seeds, in percentage points, "
         "with Tango's 95 % score interval. p: McNemar's exact test, two-sided, which counts the episodes that one "
-        f"method alone solved. Holm: corrected for the number of comparisons here, {len(found)}; below {ALPHA} in bold. The intervals are not corrected.\n",
+        f"method alone solved. Holm: corrected for the number of comparisons here, "
+        f"{len(found)}; below {ALPHA} in bold. The intervals are not corrected.\n",
         _row(_COMPARISON_COLUMNS),
         _row(["---"] * len(_COMPARISON_COLUMNS)),
     ]
