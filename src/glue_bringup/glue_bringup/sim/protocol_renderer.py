@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from glue_bringup.sim.camera_config import CAMERA_NAME, CameraConfig
-from glue_bringup.sim.rendering import OffscreenRenderer
+from glue_bringup.sim.camera_config import CameraConfig
+from glue_bringup.sim.ood import Condition, get_condition
+from glue_bringup.sim.ood.stage import Stage
 from glue_bringup.sim.scene import build_scene
 from glue_bringup.sim.shared_frames import SharedFrames
 from glue_bringup.sim.start_state import sample_start
@@ -36,7 +37,7 @@ def main(settings: dict[str, Any]) -> None:
     states.setblocking(False)
     os.nice(_NICENESS)  # a late frame is dropped, a late control cycle is felt
     try:
-        painter = _Painter(settings["task"], settings["seed"], camera)
+        painter = _Painter(settings["task"], settings["seed"], camera, get_condition(settings["condition"]))
     except Exception as error:
         link.failed(error)
         return
@@ -44,29 +45,31 @@ def main(settings: dict[str, Any]) -> None:
     while not link.parent_gone():
         message = _newest(states)
         if message is not None:
-            stamp_ns = int(np.frombuffer(message, np.int64, 1)[0])
-            shared.write(painter.draw(np.frombuffer(message, np.float64, offset=8)), stamp_ns)
+            stamp_ns, sim_time_ns = (int(n) for n in np.frombuffer(message, np.int64, 2))
+            picture = painter.draw(np.frombuffer(message, np.float64, offset=16), sim_time_ns)
+            shared.write(picture, stamp_ns)
             link.wake_parent()
 
 
 class _Painter:
-    def __init__(self, task_name: str, seed: int, camera: CameraConfig) -> None:
+    def __init__(self, task_name: str, seed: int, camera: CameraConfig, condition: Condition) -> None:
         task = get_task(task_name)
-        simulator = build_scene(task, camera, sample_start(seed))
+        simulator = build_scene(task, camera, sample_start(seed), condition)
         simulator.init()
         simulator.start()
         import mujoco
 
         self._mujoco, self._model, self._data = mujoco, simulator.model, simulator.data
         task.apply_layout(self._model, self._data, task.sample_layout(seed))
-        self._renderer = OffscreenRenderer(self._model, CAMERA_NAME, camera.width_px, camera.height_px)
+        self._stage = Stage(self._model, task, camera, condition)
+        self._stage.begin(seed)
 
-    def draw(self, qpos: np.ndarray) -> np.ndarray:
+    def draw(self, qpos: np.ndarray, sim_time_ns: int) -> np.ndarray:
         self._data.qpos[:] = qpos
         self._mujoco.mj_kinematics(self._model, self._data)
         self._mujoco.mj_comPos(self._model, self._data)
         self._mujoco.mj_camlight(self._model, self._data)
-        return self._renderer.render(self._data)
+        return self._stage.render(self._data, sim_time_ns)
 
 
 def _newest(states: socket.socket) -> bytes | None:

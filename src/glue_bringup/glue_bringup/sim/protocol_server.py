@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from glue_bringup.sim.camera_config import CameraConfig
+from glue_bringup.sim.ood import Condition, get_condition
 from glue_bringup.sim.scene import build_scene
 from glue_bringup.sim.shared_frames import LOST_NS, SIM_TIME_NS, SUCCESS, WALL_NS, SharedFrames
 from glue_bringup.sim.start_state import sample_start
@@ -39,7 +40,9 @@ def main(settings: dict[str, Any]) -> None:
     states = socket.socket(fileno=settings["states_fd"])
     states.setblocking(False)
     try:
-        simulator, server, task = _start(settings["task"], settings["seed"], camera)
+        simulator, server, task = _start(
+            settings["task"], settings["seed"], camera, get_condition(settings["condition"])
+        )
     except Exception as error:
         link.failed(error)
         return
@@ -58,12 +61,12 @@ class _LoopbackSocket(socket.socket):
         super().bind(("127.0.0.1" if host == "0.0.0.0" else host, port))  # noqa: S104
 
 
-def _start(task_name: str, seed: int, camera: CameraConfig) -> tuple[Any, Any, Any]:
+def _start(task_name: str, seed: int, camera: CameraConfig, condition: Condition) -> tuple[Any, Any, Any]:
     from franky_sim import SimulationServer, franka_server
 
     franka_server.socket = SimpleNamespace(**{**vars(socket), "socket": _LoopbackSocket})
     task = get_task(task_name)
-    simulator = build_scene(task, camera, sample_start(seed))
+    simulator = build_scene(task, camera, sample_start(seed), condition)
     simulator.init()
     server = SimulationServer(simulator)
     server.init()
@@ -95,7 +98,7 @@ def _serve(
             counters[SUCCESS] = 1
         if step * rate_hz * STEP_S >= frames:
             frames += 1
-            _publish(states, data.qpos)
+            _publish(states, step * 1_000_000, data.qpos)
         due += STEP_S
         now = time.perf_counter()
         if now < due:
@@ -108,11 +111,11 @@ def _serve(
         counters[LOST_NS] = lost_ns
 
 
-def _publish(states: socket.socket, qpos: np.ndarray) -> None:
+def _publish(states: socket.socket, sim_time_ns: int, qpos: np.ndarray) -> None:
     """Hand the state of this instant to the renderer; dropped where it is still busy."""
-    stamp = np.array([time.time_ns()], np.int64)
+    stamps = np.array([time.time_ns(), sim_time_ns], np.int64)
     try:
-        states.send(stamp.tobytes() + qpos.tobytes())
+        states.send(stamps.tobytes() + qpos.tobytes())
     except (BlockingIOError, ConnectionError):
         return
 

@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, Int32, UInt8
 
 from glue_perception.errors import RenderingError
 
@@ -93,7 +94,14 @@ class OffscreenRenderer:
         self._gl = gl
         self._scene = mujoco.MjvScene(model, maxgeom=500)
         self._option = mujoco.MjvOption()
-        self._option.geomgroup[:] = (1, 1, 1, 0, 0, 0)  # group 3 holds the collision shapes
+        self._option.geomgroup[:] = (
+            1,
+            1,
+            1,
+            0,
+            0,
+            1,
+        )  # group 3 holds the collision shapes, 4 what is out of use
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         self._camera = mujoco.MjvCamera()
@@ -124,6 +132,42 @@ class OffscreenRenderer:
         mujoco.mjr_render(self._viewport, self._scene, self._context)
         mujoco.mjr_readPixels(self._buffer, None, self._viewport, self._context)
         return np.ascontiguousarray(self._buffer[::-1])
+
+    def render_with_depth(
+        self, data: Any
+    ) -> tuple[UInt8[np.ndarray, "height width 3"], Float32[np.ndarray, "height width"]]:
+        """Return a new image and, per pixel, the distance along the camera's axis in metres."""
+        rgb = self.render(data)
+        z = np.empty(self._buffer.shape[:2], np.float32)
+        self._mujoco.mjr_readPixels(None, z, self._viewport, self._context)
+        extent = self._model.stat.extent
+        near, far = self._model.vis.map.znear * extent, self._model.vis.map.zfar * extent
+        depth_m: np.ndarray = near / (1.0 - z[::-1] * np.float32(1.0 - near / far))
+        return rgb, depth_m
+
+    def segment(self, data: Any, groups: Sequence[int] = (0, 1, 2)) -> Int32[np.ndarray, "height width 2"]:
+        """Return what each pixel shows: MuJoCo's object type and object number, -1 and -1 for nothing.
+
+        Args:
+            data: Kinematics.
+            groups: Geoms of other groups are left out, and what stands behind them shows.
+        """
+        before, flags = self._option.geomgroup.copy(), self._scene.flags.copy()
+        self._option.geomgroup[:] = [int(g in groups) for g in range(len(before))]
+        self._scene.flags[self._mujoco.mjtRndFlag.mjRND_SEGMENT] = 1
+        self._scene.flags[self._mujoco.mjtRndFlag.mjRND_IDCOLOR] = 1
+        try:
+            image = self.render(data).astype(np.int32)
+        finally:
+            self._option.geomgroup[:] = before
+            self._scene.flags[:] = flags
+        number = image[..., 0] + (image[..., 1] << 8) + (image[..., 2] << 16)
+        table = np.full((self._scene.ngeom + 1, 2), -1, np.int32)
+        for geom in self._scene.geoms[: self._scene.ngeom]:
+            if 0 <= geom.segid < self._scene.ngeom:
+                table[geom.segid + 1] = geom.objtype, geom.objid
+        found: np.ndarray = table[np.minimum(number, self._scene.ngeom)]
+        return found
 
     def close(self) -> None:
         """Free the context. Safe to call twice."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from glue_bringup.sim.camera_config import CAMERA_NAME, CameraConfig
 from glue_bringup.sim.meshes import use_light_meshes
+from glue_bringup.sim.ood import IN_DOMAIN, Condition
+from glue_bringup.sim.ood.stage import add_condition
 from glue_bringup.sim.start_state import StartState
 from glue_bringup.sim.tasks.base import Task
 from glue_bringup.sim.wood import wood_texture
@@ -33,13 +35,14 @@ _ROBOT_TONES = {
 }
 
 
-def build_scene(task: Task, camera: CameraConfig, start: StartState) -> Any:
+def build_scene(task: Task, camera: CameraConfig, start: StartState, condition: Condition = IN_DOMAIN) -> Any:
     """Return franky-sim's MujocoSimulator with the whole scene in it and one robot, not yet started.
 
     Args:
         task: Adds its objects.
         camera: Becomes the fixed camera `third_person`.
         start: Joint angles and finger opening that the robot begins with.
+        condition: What the scene holds besides; for pictures only.
 
     Raises:
         MissingDependencyError: franky-sim is not installed.
@@ -54,6 +57,7 @@ def build_scene(task: Task, camera: CameraConfig, start: StartState) -> Any:
     _add_table(simulator.worldbody)
     _add_camera(simulator.worldbody, camera)
     task.add_to_scene(simulator.worldbody)
+    add_condition(simulator.scene, simulator.worldbody, condition)
     return simulator
 
 

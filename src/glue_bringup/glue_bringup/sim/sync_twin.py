@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Float
 
 from glue_bringup.arm.impedance_gains import ImpedanceGains
-from glue_bringup.sim.camera_config import CAMERA_NAME, FRAME_ID, CameraConfig
+from glue_bringup.sim.camera_config import FRAME_ID, CameraConfig
 from glue_bringup.sim.hand import MAX_WIDTH_M, Hand
 from glue_bringup.sim.impedance import TCP_OFFSET_M, ImpedanceLaw
 from glue_bringup.sim.ood import IN_DOMAIN, Condition
-from glue_bringup.sim.rendering import OffscreenRenderer
+from glue_bringup.sim.ood.stage import Stage
 from glue_bringup.sim.scene import build_scene
 from glue_bringup.sim.start_state import sample_start
 from glue_bringup.sim.tasks import get_task
@@ -53,7 +53,7 @@ class SyncTwin:
         self.camera_config = camera if camera is not None else CameraConfig()
         self.task = get_task(task_name)
         self.condition = condition
-        simulator = build_scene(self.task, self.camera_config, sample_start(seed))
+        simulator = build_scene(self.task, self.camera_config, sample_start(seed), condition)
         simulator.init()
         simulator.start()
         import mujoco
@@ -68,7 +68,7 @@ class SyncTwin:
         self._qpos = slice(int(first.qposadr[0]), int(first.qposadr[0]) + 7)
         self._dof = slice(int(first.dofadr[0]), int(first.dofadr[0]) + 7)
         self._hand_body = int(self._model.body("robot0_hand").id)
-        self._renderer: OffscreenRenderer | None = None
+        self._stage: Stage | None = None
         self.arm = _SyncArm(self)
         self.gripper = _SyncGripper(self._hand)
         self.reset(seed)
@@ -84,6 +84,9 @@ class SyncTwin:
         self._mujoco.mj_forward(self._model, self._data)
         self.clock = ManualClock()
         self._success = False
+        self._seed = seed
+        if self._stage is not None:
+            self._stage.begin(seed)
         self.arm.stop()
         self._law.reset(self._pose())
 
@@ -112,12 +115,12 @@ class SyncTwin:
         Raises:
             RenderingError: no OpenGL library works here; the message names the packages.
         """
-        if self._renderer is None:
-            c = self.camera_config
-            self._renderer = OffscreenRenderer(self._model, CAMERA_NAME, c.width_px, c.height_px)
+        if self._stage is None:
+            self._stage = Stage(self._model, self.task, self.camera_config, self.condition)
+            self._stage.begin(self._seed)
         self._refresh_view()
-        rgb = self._renderer.render(self._view)
-        return CameraFrame(self.clock.now_ns(), FRAME_ID, rgb, self.intrinsics)
+        now_ns = self.clock.now_ns()
+        return CameraFrame(now_ns, FRAME_ID, self._stage.render(self._view, now_ns), self.intrinsics)
 
     def is_success(self) -> bool:
         """Return whether the goal was reached at any step of this episode."""
@@ -135,9 +138,9 @@ class SyncTwin:
 
     def close(self) -> None:
         """Free the OpenGL context. Safe to call twice."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        if self._stage is not None:
+            self._stage.close()
+            self._stage = None
 
     def __enter__(self) -> SyncTwin:
         return self

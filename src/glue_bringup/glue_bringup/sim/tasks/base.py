@@ -12,6 +12,10 @@ class Task(Protocol):
     Attributes:
         name: As in the task files, e.g. push_button.
         queries: One text query per task-relevant object (paper, III-B).
+
+    A task may also have `object_geoms`, a mapping of each query to the names of the geoms (or flexes) that are that
+    object, the target first: conditions measure on them what is hidden and keep clear of them. Without it, all that
+    the task adds counts as one object.
     """
 
     name: str

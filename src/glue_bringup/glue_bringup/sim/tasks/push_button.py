@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -50,6 +50,9 @@ class PushButton:
 
     name: str = "push_button"
     queries: tuple[str, ...] = ("red button",)
+    object_geoms: ClassVar[dict[str, tuple[str, ...]]] = {
+        "red button": (_CAP, "button_collar", "button_housing")
+    }
 
     def __init__(self) -> None:
         self._places: _Places | None = None
