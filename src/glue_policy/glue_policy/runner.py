@@ -86,7 +86,7 @@ class PolicyRunner:
         self._use_threads()
         graph = self._graph(len(observation.key_patches))
         with self.latencies.measure("encode"):
-            condition = graph.encode(self._batch(observation))
+            condition = graph.encode(self.batch(observation))
         with self.latencies.measure("sample"):
             generator = torch.Generator().manual_seed(_noise_seed(self._seed, observation.stamp_ns))
             noise = self._policy.draw_noise(1, generator)
@@ -103,7 +103,7 @@ class PolicyRunner:
         if torch.get_num_threads() != self._torch_threads:
             torch.set_num_threads(self._torch_threads)
 
-    def _batch(self, observation: Observation) -> Batch:
+    def batch(self, observation: Observation) -> Batch:
         """Return what the policy needs of an observation, as a batch of one."""
         frame, patches = observation.frame, observation.key_patches
         needs = self._policy.needs

@@ -69,4 +69,5 @@ def make_runner(policy: Policy, task: TaskConfig, seed: int, latencies: LatencyR
         num_inference_steps=task.policy.num_inference_steps,
         torch_threads=task.policy.torch_threads,
         latencies=latencies,
+        T_base_camera=task.camera.T_base_camera,
     )

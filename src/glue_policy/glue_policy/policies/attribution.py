@@ -1,7 +1,7 @@
-"""What a policy looks at: the attention between global tokens and key-patches, and the image's influence.
+"""What a policy looks at: attention between global tokens and key-patches, and what its answer depends on.
 
-Attention shows where the network *may* take information from, saliency what its answer depends on to first order.
-Neither proves a reason for what the arm does.
+Attention shows where the network may take information from, saliency what its answer depends on to first order, and
+hiding a key-patch what really changes without it. None of them is a reason for what the arm does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from glue_perception.errors import ConfigError
 from glue_policy.nets.fusion import FusedEncoding
-from glue_policy.policies.base import Batch, Policy
+from glue_policy.policies.base import KEY_PATCH_KEYS, Batch, Policy
 
 NOISE_SHARE = 0.02
 """Of the image's range 0..255. The gradient at one image is ragged; its mean over slightly noisy copies shows the
@@ -47,11 +47,15 @@ class Attribution:
     Attributes:
         attention: Weight of each key-patch for each global token (14 x 14, row by row), mean over heads; every row
             sums to one. None for a policy without key-patches.
-        saliency: How strongly the answer depends on each pixel of the policy's image; sums to one.
+        saliency: How strongly the answer depends on each pixel of the policy's image; sums to one. A frozen local
+            encoder gives no gradient, so the looks of the key-patches have no part in it.
+        displacement_m: How far the predicted positions move, mean over the chunk, when this one key-patch is hidden;
+            last: when all are. None for a policy without key-patches.
     """
 
     attention: Float[np.ndarray, "196 n"] | None
     saliency: Float[np.ndarray, "s s"]
+    displacement_m: Float[np.ndarray, "n+1"] | None
 
 
 class Attributor:
@@ -67,6 +71,8 @@ class Attributor:
         probes: Noisy copies of the image, each with signs of its own.
         seed: Of copies, signs and the actions' noise; the same for every observation, so that a video is steady.
 
+        torch_threads: Threads of the network; set for the thread that calls `explain`.
+
     Raises:
         ConfigError: no probes, or a policy that takes no image.
     """
@@ -77,6 +83,7 @@ class Attributor:
         target: SaliencyTarget = SaliencyTarget.CONDITION,
         probes: int = 8,
         seed: int = 0,
+        torch_threads: int = 1,
     ) -> None:
         if probes < 1:
             raise ConfigError(f"probes must be at least 1, not {probes}")
@@ -86,10 +93,15 @@ class Attributor:
         self._target = target
         self._probes = probes
         self._seed = seed
+        self._torch_threads = torch_threads
 
     def explain(self, observation: Batch) -> Attribution:
         """Return the attribution of one observation (a batch of one), which is not changed."""
-        return Attribution(self._attention(observation), self._saliency(observation))
+        if torch.get_num_threads() != self._torch_threads:
+            torch.set_num_threads(self._torch_threads)
+        return Attribution(
+            self._attention(observation), self._saliency(observation), self._displacement(observation)
+        )
 
     def _attention(self, observation: Batch) -> Float[np.ndarray, "196 n"] | None:
         if not isinstance(self._policy, AttendsToKeyPatches):
@@ -97,6 +109,21 @@ class Attributor:
         with torch.no_grad():
             weights: np.ndarray = self._policy.fuse(observation).attention[0].float().numpy()
         return weights
+
+    def _displacement(self, observation: Batch) -> Float[np.ndarray, "n+1"] | None:
+        if not self._policy.needs >= KEY_PATCH_KEYS:
+            return None
+        count = observation["visible"].shape[1]
+        # Row 0 as seen, then each one hidden, then all.
+        hide = torch.cat([torch.zeros(1, count), torch.eye(count), torch.ones(1, count)]).bool()
+        batch = {k: v.expand(len(hide), *v.shape[1:]) for k, v in observation.items()}
+        batch["visible"] = batch["visible"] & ~hide
+        generator = torch.Generator().manual_seed(self._seed)
+        with torch.no_grad():
+            noise = self._policy.draw_noise(1, generator).expand(len(hide), -1, -1)
+            position_m = self._policy.sample(self._policy.encode(batch), noise)[..., :3]
+        moved: np.ndarray = (position_m[1:] - position_m[:1]).norm(dim=-1).mean(dim=1).double().numpy()
+        return moved
 
     def _saliency(self, observation: Batch) -> Float[np.ndarray, "s s"]:
         generator = torch.Generator().manual_seed(self._seed)
