@@ -10,7 +10,7 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from multiprocessing.connection import wait
 
 import cv2
@@ -103,9 +103,9 @@ def _session(cell: Cell) -> SyncSession:
     global _open
     if _open is not None and _open.cell == cell:
         return _open.session
-    _close()
+    close_session()
     task = load_task(cell.task_source)
-    pilot = Pilot(task, cell.checkpoint)
+    pilot = _pilot(cell.task_source, cell.checkpoint)
     if pilot.fingerprint != cell.fingerprint:
         raise CheckpointError(
             f"the checkpoint {cell.checkpoint} was changed while the experiment ran; start it again"
@@ -116,13 +116,20 @@ def _session(cell: Cell) -> SyncSession:
     return session
 
 
+@lru_cache(maxsize=1)
+def _pilot(task_source: str, checkpoint: str) -> Pilot:
+    """Return who flies; kept for the next condition, as loading and recording its graphs takes seconds."""
+    return Pilot(load_task(task_source), checkpoint)
+
+
 @cache
 def _close_at_exit() -> None:
     """Free the session before OpenGL's own clean-up, which was registered earlier and so comes later."""
-    atexit.register(_close)
+    atexit.register(close_session)
 
 
-def _close() -> None:
+def close_session() -> None:
+    """Free what the last cell held."""
     global _open
     if _open is not None:
         _open.stack.close()
