@@ -17,7 +17,7 @@ import cv2
 
 from glue_bringup.experiment.episodes import EpisodeRow, joined
 from glue_bringup.experiment.plan import Cell
-from glue_bringup.loop.episode import EpisodeResult
+from glue_bringup.loop.episode import refused_episode
 from glue_bringup.loop.pilot import Pilot
 from glue_bringup.loop.sync_session import SyncSession
 from glue_bringup.sim.ood import get_condition
@@ -65,12 +65,10 @@ def run_episode(cell: Cell, seed: int) -> EpisodeRow:
     """
     session = _session(cell)
     wall, cpu = time.perf_counter(), time.process_time()
-    failure = ""
     try:
         result = session.run(seed, None)
     except QueryError as error:
-        failure = " ".join(str(error).split())
-        result = EpisodeResult(seed, False, 0.0, 0, 0, 0, 0, 0, 0.0)
+        result = refused_episode(seed, str(error))
     _close_at_exit()
     return EpisodeRow(
         method=cell.method,
@@ -87,7 +85,7 @@ def run_episode(cell: Cell, seed: int) -> EpisodeRow:
         holds=sum(result.holds.values()),
         hold_reasons=joined(result.holds),
         perception_events=joined(result.perception_events),
-        failure=failure,
+        failure=result.failure,
         policy=cell.policy,
         checkpoint=cell.checkpoint,
         fingerprint=cell.fingerprint,

@@ -187,16 +187,20 @@ class OffscreenRenderer:
 
         Args:
             data: Kinematics.
-            groups: Geoms of other groups are left out, and what stands behind them shows.
+            groups: What is of other groups is left out, and what stands behind it shows.
         """
-        before, flags = self._option.geomgroup.copy(), self._scene.flags.copy()
-        self._option.geomgroup[:] = [int(g in groups) for g in range(len(before))]
+        option = self._option
+        shown = (option.geomgroup, option.flexgroup, option.skingroup)
+        before, flags = [group.copy() for group in shown], self._scene.flags.copy()
+        for group in shown:
+            group[:] = [int(g in groups) for g in range(len(group))]
         self._scene.flags[self._mujoco.mjtRndFlag.mjRND_SEGMENT] = 1
         self._scene.flags[self._mujoco.mjtRndFlag.mjRND_IDCOLOR] = 1
         try:
             image = self.render(data).astype(np.int32)
         finally:
-            self._option.geomgroup[:] = before
+            for group, value in zip(shown, before, strict=True):
+                group[:] = value
             self._scene.flags[:] = flags
         number = image[..., 0] + (image[..., 1] << 8) + (image[..., 2] << 16)
         table = np.full((self._scene.ngeom + 1, 2), -1, np.int32)

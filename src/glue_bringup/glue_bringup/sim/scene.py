@@ -56,7 +56,7 @@ def build_scene(task: Task, camera: CameraConfig, start: StartState, condition: 
     _add_wood(simulator.scene)
     _add_table(simulator.worldbody)
     _add_camera(simulator.worldbody, camera)
-    task.add_to_scene(simulator.worldbody)
+    task.add_to_scene(simulator.scene)
     add_condition(simulator.scene, simulator.worldbody, condition)
     return simulator
 
