@@ -57,6 +57,7 @@ def row(method: str, seed: int, success: bool, condition: str = "in_domain", **c
 CONFIG = ExperimentConfig("x", {"glue": "a", "dp": "b"}, ("push_button",), episodes=8)
 
 
+@pytest.mark.slow
 @pytest.mark.render
 def test_interrupted_and_resumed_gives_the_same_csv(tmp_path, short_push_button, capsys) -> None:
     experiment = experiment_file(tmp_path, tasks=[str(short_push_button)])
@@ -199,7 +200,9 @@ def test_report_and_csv_say_what_was_run() -> None:
 
 def test_plots_are_pictures(tmp_path) -> None:
     pytest.importorskip("matplotlib", reason="needs matplotlib")
-    rows = [row("glue", k, k > 0) for k in range(8)] + [row("dp", k, False) for k in range(8)]
+    rows = [row("glue", k, k > 0) for k in range(8)]
+    rows += [row(f"all_{n}", k, True) for n in range(1, 30) for k in range(n)]
+    rows += [row(f"none_{n}", k, False) for n in range(1, 30) for k in range(n)]
     paths = write_plots(tmp_path, cell_results(rows))
     assert paths[0].read_bytes().startswith(b"\x89PNG")
     assert "</svg>" in paths[1].read_text()
