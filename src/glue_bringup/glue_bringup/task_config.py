@@ -94,6 +94,11 @@ class TaskConfig:
         stream = replace(self.perception.stream, max_frozen_s=None)
         return replace(self, perception=replace(self.perception, stream=stream))
 
+    def without_key_patches(self) -> TaskConfig:
+        """Return the task for a policy that looks at the whole image only: lost tracks do not hold the arm."""
+        watchdogs = replace(self.safety.watchdogs, warn_tracked_share=0.0, hold_tracked_share=0.0)
+        return replace(self, safety=replace(self.safety, watchdogs=watchdogs))
+
 
 def load_task(name_or_path: str) -> TaskConfig:
     """Return a shipped task by name, or the one in a YAML file by path.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 
 import numpy as np
@@ -64,6 +65,12 @@ class PolicyRunner:
         self._graphs: dict[int, TracedPolicy] = {}
         self.latencies = latencies if latencies is not None else LatencyRecorder()
 
+    def with_seed(self, seed: int, latencies: LatencyRecorder) -> PolicyRunner:
+        """Return a runner with the noise of another seed, which shares this one's recorded graphs."""
+        other = copy.copy(self)
+        other._seed, other.latencies = seed, latencies
+        return other
+
     def warm_up(self, num_key_patches: int) -> None:
         """Get ready for observations with this many key-patches."""
         self._use_threads()
@@ -79,7 +86,7 @@ class PolicyRunner:
         self._use_threads()
         graph = self._graph(len(observation.key_patches))
         with self.latencies.measure("encode"):
-            condition = graph.encode(self._batch(observation))
+            condition = graph.encode(self.batch(observation))
         with self.latencies.measure("sample"):
             generator = torch.Generator().manual_seed(_noise_seed(self._seed, observation.stamp_ns))
             noise = self._policy.draw_noise(1, generator)
@@ -96,7 +103,7 @@ class PolicyRunner:
         if torch.get_num_threads() != self._torch_threads:
             torch.set_num_threads(self._torch_threads)
 
-    def _batch(self, observation: Observation) -> Batch:
+    def batch(self, observation: Observation) -> Batch:
         """Return what the policy needs of an observation, as a batch of one."""
         frame, patches = observation.frame, observation.key_patches
         needs = self._policy.needs

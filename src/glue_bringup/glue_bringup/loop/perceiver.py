@@ -2,10 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from glue_bringup.recording.episode_recorder import EpisodeRecorder
-from glue_perception.pipeline import PerceptionPipeline
+from glue_perception.redetection.config import RedetectionCounts
+from glue_perception.stream_monitor import StreamCounts
 from glue_perception.timing import LatencyRecorder
 from glue_perception.types import CameraFrame, KeyPatches, Observation, RobotState
+
+
+class KeyPatchSource(Protocol):
+    """What gives key-patches for every frame: `PerceptionPipeline`, or nothing at all."""
+
+    @property
+    def key_patches(self) -> KeyPatches:
+        """Those of the newest frame."""
+        ...
+
+    @property
+    def stream_counts(self) -> StreamCounts:
+        """What the stream of the running episode did wrong so far."""
+        ...
+
+    @property
+    def redetection_counts(self) -> RedetectionCounts:
+        """What became of the running episode's searches so far."""
+        ...
+
+    def start(self, frame: CameraFrame) -> object:
+        """Begin an episode."""
+        ...
+
+    def update(self, frame: CameraFrame) -> KeyPatches:
+        """Return the key-patches of the next frame."""
+        ...
+
+    def close(self) -> None:
+        """End the episode."""
+        ...
 
 
 class Perceiver:
@@ -17,7 +51,7 @@ class Perceiver:
     """
 
     def __init__(
-        self, pipeline: PerceptionPipeline, recorder: EpisodeRecorder | None, latencies: LatencyRecorder
+        self, pipeline: KeyPatchSource, recorder: EpisodeRecorder | None, latencies: LatencyRecorder
     ) -> None:
         self._pipeline = pipeline
         self._recorder = recorder

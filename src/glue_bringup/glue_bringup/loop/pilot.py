@@ -10,7 +10,7 @@ from glue_bringup.sim.experts import get_expert
 from glue_bringup.task_config import TaskConfig
 from glue_perception.timing import LatencyRecorder
 from glue_policy.checkpoint import WEIGHTS_FILE, find_checkpoint, load_policy
-from glue_policy.policies.base import Policy
+from glue_policy.policies.base import KEY_PATCH_KEYS, Policy
 from glue_policy.runner import PolicyRunner
 
 EXPERT = "expert"
@@ -26,7 +26,10 @@ class Pilot:
 
     Attributes:
         name: As given, or the task's own checkpoint.
+        kind: Name of the policy in the checkpoint, e.g. `glue`, or `expert`.
         fingerprint: SHA-256 of the weights, or `expert`.
+        needs_key_patches: Whether perception has to find and track the objects for it. The expert does not look at
+            them, but its episodes are demonstrations, which hold them.
 
     Raises:
         CheckpointError: the checkpoint is missing, corrupt or of another kind.
@@ -37,10 +40,13 @@ class Pilot:
         self._task = task
         self._noise_m = noise_m
         self._policy: Policy | None = None
-        self.fingerprint = EXPERT
+        self._runner: PolicyRunner | None = None
+        self.kind, self.fingerprint, self.needs_key_patches = EXPERT, EXPERT, True
         if self.name != EXPERT:
             directory = find_checkpoint(self.name)
             self._policy = load_policy(directory)
+            self.kind = self._policy.name
+            self.needs_key_patches = self._policy.needs >= KEY_PATCH_KEYS
             self.fingerprint = hashlib.sha256((directory / WEIGHTS_FILE).read_bytes()).hexdigest()
 
     def source(self, seed: int, truth: Callable[[], object], latencies: LatencyRecorder) -> ActionSource:
@@ -48,7 +54,10 @@ class Pilot:
         dt_s = 1.0 / self._task.policy.rate_hz
         if self._policy is None:
             return ExpertSource(get_expert(self._task.task), truth, dt_s, self._noise_m, seed)
-        return PolicySource(make_runner(self._policy, self._task, seed, latencies))
+        if self._runner is None:
+            self._runner = make_runner(self._policy, self._task, seed, latencies)
+        # Recording a policy's graphs takes longer than the inference of a whole episode, so it is done once.
+        return PolicySource(self._runner.with_seed(seed, latencies))
 
 
 def make_runner(policy: Policy, task: TaskConfig, seed: int, latencies: LatencyRecorder) -> PolicyRunner:
@@ -60,4 +69,5 @@ def make_runner(policy: Policy, task: TaskConfig, seed: int, latencies: LatencyR
         num_inference_steps=task.policy.num_inference_steps,
         torch_threads=task.policy.torch_threads,
         latencies=latencies,
+        T_base_camera=task.camera.T_base_camera,
     )

@@ -78,10 +78,10 @@ class ProtocolSession:
             )
             try:
                 result = loop.run(seed, lambda: twin.status().success)
-            except QueryError:
+            except QueryError as error:
                 if self._condition == IN_DOMAIN:
                     raise
-                result = refused_episode(seed)
+                result = refused_episode(seed, str(error))
             if recorder is not None:
                 recorder.close(Outcome.SUCCESS if result.success else Outcome.FAILURE)
         return result

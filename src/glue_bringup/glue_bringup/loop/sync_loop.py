@@ -7,13 +7,12 @@ from glue_bringup.loop.action_source import ActionSource
 from glue_bringup.loop.control_step import ControlStep
 from glue_bringup.loop.deadlines import DeadlineCounter
 from glue_bringup.loop.episode import EpisodeResult
-from glue_bringup.loop.perceiver import Perceiver
+from glue_bringup.loop.perceiver import KeyPatchSource, Perceiver
 from glue_bringup.loop.schedule import PolicySchedule
 from glue_bringup.recording.episode_recorder import EpisodeRecorder
 from glue_bringup.safety.supervisor import SafetySupervisor
 from glue_bringup.sim.sync_twin import SyncTwin
 from glue_bringup.task_config import TaskConfig
-from glue_perception.pipeline import PerceptionPipeline
 from glue_perception.timing import NS_PER_S, LatencyRecorder
 from glue_perception.types import ActionChunk, Observation
 
@@ -31,7 +30,7 @@ class SyncLoop:
     """
 
     def __init__(
-        self, task: TaskConfig, twin: SyncTwin, pipeline: PerceptionPipeline, latencies: LatencyRecorder
+        self, task: TaskConfig, twin: SyncTwin, pipeline: KeyPatchSource, latencies: LatencyRecorder
     ) -> None:
         self._task = task
         self._twin = twin

@@ -8,6 +8,8 @@ from typing import Self
 
 from glue_bringup.loop.action_source import ActionSource
 from glue_bringup.loop.episode import EpisodeResult, HostKind, refused_episode
+from glue_bringup.loop.no_perception import NoPerception
+from glue_bringup.loop.perceiver import KeyPatchSource
 from glue_bringup.loop.pilot import Pilot
 from glue_bringup.loop.session import episode_metadata
 from glue_bringup.loop.sync_loop import SyncLoop
@@ -22,7 +24,7 @@ from glue_perception.timing import LatencyRecorder
 
 
 class SyncSession:
-    """Episodes in one `SyncTwin`, which is reset between them."""
+    """Episodes in one `SyncTwin`, which is reset between them. Perception runs for policies that need it."""
 
     host = HostKind.SYNC
 
@@ -31,7 +33,11 @@ class SyncSession:
         self._task = task.for_simulation()
         self._pilot = pilot
         self._condition = condition
-        self._pipeline = build_pipeline(self._task.perception, task.queries, RedetectionMode.WAIT)
+        self._pipeline: KeyPatchSource = NoPerception()
+        if pilot.needs_key_patches:
+            self._pipeline = build_pipeline(self._task.perception, task.queries, RedetectionMode.WAIT)
+        else:
+            self._task = self._task.without_key_patches()
 
     def __enter__(self) -> Self:
         task = self._task
@@ -66,7 +72,7 @@ class SyncSession:
     ) -> EpisodeResult:
         try:
             return loop.run(seed, source, recorder)
-        except QueryError:
+        except QueryError as error:
             if self._condition == IN_DOMAIN:
                 raise
-            return refused_episode(seed)
+            return refused_episode(seed, str(error))
