@@ -439,6 +439,7 @@ def test_statistics_of_images_are_exact() -> None:
     assert statistics_of(rows)["q90"].shape == (3,)
 
 
+@pytest.fixture(scope="module")
 def lerobot_python() -> str:
     """An interpreter that has LeRobot: this one, or the one that GLUE_LEROBOT_PYTHON names."""
     python = os.environ.get("GLUE_LEROBOT_PYTHON", sys.executable)
@@ -450,10 +451,11 @@ def lerobot_python() -> str:
 
 
 @pytest.mark.parametrize("images", ["png", "video"])
-def test_lerobot_itself_opens_the_export(bags: Path, tmp_path: Path, images: str) -> None:
-    python = lerobot_python()
+def test_lerobot_itself_opens_the_export(
+    lerobot_python: str, bags: Path, tmp_path: Path, images: str
+) -> None:
     export_bags(chosen("lerobot", images), bags, tmp_path / "made")
-    command = [python, str(READER), str(tmp_path / "made"), str(tmp_path / "seen.npz")]
+    command = [lerobot_python, str(READER), str(tmp_path / "made"), str(tmp_path / "seen.npz")]
     clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     clean |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
     done = subprocess.run(command, capture_output=True, text=True, env=clean)
