@@ -46,19 +46,25 @@ def test_two_processes_learn_what_one_does(data: Path, tmp_path: Path) -> None:
     assert written == {"run.yaml", "state.pt", "metrics.csv", "checkpoint"}
 
 
-def test_ctrl_c_leaves_a_state_that_any_number_of_processes_goes_on_from(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "fast.yaml").write_text("checkpoint_every_s: 0.1\n")
-    arguments = command(data, tmp_path, "--steps", "5000", "--config", str(tmp_path / "fast.yaml"))
+def started(data: Path, out: Path) -> tuple[subprocess.Popen[str], list[str]]:
+    """Start a long run of two processes and return it, and its arguments, when it has saved a state."""
+    (out / "fast.yaml").write_text("checkpoint_every_s: 0.1\n")
+    arguments = command(data, out, "--steps", "5000", "--config", str(out / "fast.yaml"))
     training = subprocess.Popen(
         [sys.executable, "-m", "glue_bringup.cli.main", *arguments, "--processes", "2"],
         stderr=subprocess.PIPE,
         text=True,
     )
     deadline = time.monotonic() + 200
-    while not (tmp_path / "state.pt").exists() and time.monotonic() < deadline:
+    while not (out / "state.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
+    return training, arguments
+
+
+def test_ctrl_c_leaves_a_state_that_any_number_of_processes_goes_on_from(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training, arguments = started(data, tmp_path)
     training.send_signal(signal.SIGINT)
     _, error = training.communicate(timeout=100)
     assert training.returncode == 130, error
@@ -68,6 +74,15 @@ def test_ctrl_c_leaves_a_state_that_any_number_of_processes_goes_on_from(
     capsys.readouterr()
     assert main([*arguments, "--max-minutes", "1e-9"]) == 0
     assert f"going on from step {step}" in capsys.readouterr().out
+
+
+def test_a_process_that_is_killed_ends_the_run(data: Path, tmp_path: Path) -> None:
+    training, _ = started(data, tmp_path)
+    children = Path(f"/proc/{training.pid}/task/{training.pid}/children").read_text().split()
+    os.kill(int(children[1]), signal.SIGKILL)
+    training.communicate(timeout=100)
+    assert training.returncode not in (0, 130)
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] > 0
 
 
 def test_one_process_that_fails_ends_them_all(data: Path, tmp_path: Path) -> None:

@@ -21,12 +21,14 @@ _POLL_S = 0.1
 _GRACE_S = 10.0
 """How long the others may go on after one has failed, before they are ended."""
 
+_SHOWN_CHARACTERS = 4000
+
 
 def run_processes(arguments: Sequence[str], count: int) -> int:
-    """Run `glue ARGUMENTS` in `count` processes and return the exit code of the first that failed, or 0.
+    """Run `glue ARGUMENTS` in `count` processes and return the first one's exit code, or another's if that is 0.
 
-    The first process speaks; what another writes to stderr is shown if that one failed first. A signal to this
-    process goes to all of them, each of which is in a session of its own, so that none gets it twice.
+    The first process speaks; what others wrote to stderr is shown if they failed and the first one gave no reason. A
+    signal to this process goes to all of them, each of which is in a session of its own, so that none gets it twice.
     """
     with ExitStack() as stack:
         shared = os.environ | {
@@ -37,7 +39,10 @@ def run_processes(arguments: Sequence[str], count: int) -> int:
         }
         # Gloo looks up this machine's name otherwise, which not every container can resolve.
         shared.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        errors = [None, *(stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(count - 1))]
+        errors: list[IO[str] | None] = [
+            None,
+            *(stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(count - 1)),
+        ]
         children = []
         for rank, file in enumerate(errors):
             environment = shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
@@ -49,28 +54,28 @@ def run_processes(arguments: Sequence[str], count: int) -> int:
             children.append(child)
             stack.callback(_end, child)
         with _signals_to(children):
-            failed = _wait(children)
-        if failed is None:
-            return 0
-        _show(errors[failed])
-        code = children[failed].returncode
+            _wait(children)
+        codes = [child.returncode for child in children]
+        # 1 is Python's own code for an error that nobody expected, such as a lost connection to another process.
+        if codes[0] in (0, 1) or codes[0] < 0:
+            for code, file in zip(codes, errors, strict=True):
+                if code != 0 and file is not None:
+                    file.seek(0)
+                    sys.stderr.write(file.read()[-_SHOWN_CHARACTERS:])
+        code = next((code for code in codes if code != 0), 0)
         return 128 - code if code < 0 else code
 
 
-def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
-    """Return the rank of the process that failed first, when all have ended; None if none did."""
-    failed, deadline = None, float("inf")
-    while any(child.poll() is None for child in children):
-        bad = [rank for rank, child in enumerate(children) if child.returncode]
-        if bad and failed is None:
-            failed, deadline = bad[0], time.monotonic() + _GRACE_S
+def _wait(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Return when all have ended; once one has failed, the others have `_GRACE_S` for that."""
+    deadline = float("inf")
+    while None in (codes := [child.poll() for child in children]):
+        if any(codes):
+            deadline = min(deadline, time.monotonic() + _GRACE_S)
         if time.monotonic() > deadline:
             for child in children:
                 _end(child)
         time.sleep(_POLL_S)
-    if failed is None:
-        failed = next((rank for rank, child in enumerate(children) if child.returncode), None)
-    return failed
 
 
 @contextmanager
@@ -91,12 +96,6 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     if child.poll() is None:
         child.kill()
         child.wait()
-
-
-def _show(errors: IO[str] | None) -> None:
-    if errors is not None:
-        errors.seek(0)
-        sys.stderr.write(errors.read()[-4000:])
 
 
 def _free_port() -> int:

@@ -131,6 +131,8 @@ class Trainer:
                             self._save()
                             last_save = time.monotonic()
                 self._save()
+                # Whoever leaves early looks like a failure to what started the processes.
+                self._workers.wait()
         finally:
             self._batches.close()
             if log is not None:
