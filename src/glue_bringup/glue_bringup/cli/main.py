@@ -11,7 +11,19 @@ from typing import NoReturn
 from glue_perception.config import suggest
 from glue_perception.errors import GlueError
 
-COMMANDS = ("demo", "sim", "detect", "train", "eval", "replay", "attention", "bench", "weights", "export", "import")
+COMMANDS = (
+    "demo",
+    "sim",
+    "detect",
+    "train",
+    "eval",
+    "replay",
+    "attention",
+    "bench",
+    "weights",
+    "export",
+    "import",
+)
 """Each is the module `glue_bringup.cli.<name>` with `register(subparsers)`, but for those in `MODULES`."""
 
 MODULES = {"import": "import_dataset"}
