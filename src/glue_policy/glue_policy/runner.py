@@ -6,12 +6,16 @@ import hashlib
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
+from glue_perception.errors import ConfigError
 from glue_perception.geometry import matrix_from_rotation_6d, rotation_6d_from_matrix
 from glue_perception.timing import LatencyRecorder
 from glue_perception.types import ActionChunk, Observation
 from glue_policy.data.image import policy_image, relative_xy
+from glue_policy.data.point_cloud import frame_points
 from glue_policy.policies.base import KEY_PATCH_KEYS, Batch, Policy
+from glue_policy.policies.dp3.configuration_dp3 import Dp3Config
 from glue_policy.traced import TracedPolicy
 
 
@@ -29,9 +33,12 @@ class PolicyRunner:
         num_inference_steps: Denoising steps; None for the policy's own number. See `Policy.inference_steps`.
         torch_threads: Threads of the network; set for the thread that calls `infer`.
         latencies: Gets the durations of `encode` and `sample`.
+        T_base_camera: Pose of the camera's optical frame in the base frame; only a policy that needs points (dp3)
+            uses it.
 
     Raises:
-        ConfigError: a number of steps that the policy cannot take.
+        ConfigError: a number of steps that the policy cannot take, or a policy that needs the camera's pose without
+            it.
     """
 
     def __init__(
@@ -42,12 +49,18 @@ class PolicyRunner:
         num_inference_steps: int | None = None,
         torch_threads: int = 1,
         latencies: LatencyRecorder | None = None,
+        T_base_camera: Float[np.ndarray, "4 4"] | None = None,
     ) -> None:
         self._policy = policy.eval()
         self._torch_threads = torch_threads
         self._seed = seed
         self._dt_s = dt_s
         self._steps = policy.inference_steps(num_inference_steps)
+        self._T_base_camera = T_base_camera
+        if "points" in policy.needs and T_base_camera is None:
+            raise ConfigError(
+                f"policy {policy.name} needs the camera's pose in the base frame; calibrate it and give T_base_camera"
+            )
         self._graphs: dict[int, TracedPolicy] = {}
         self.latencies = latencies if latencies is not None else LatencyRecorder()
 
@@ -58,7 +71,11 @@ class PolicyRunner:
 
     @torch.inference_mode()
     def infer(self, observation: Observation) -> ActionChunk:
-        """Return the chunk for an observation, stamped with its capture."""
+        """Return the chunk for an observation, stamped with its capture.
+
+        Raises:
+            InvalidValueError: the policy needs points and the frame has no depth, or none in the workspace.
+        """
         self._use_threads()
         graph = self._graph(len(observation.key_patches))
         with self.latencies.measure("encode"):
@@ -82,7 +99,8 @@ class PolicyRunner:
     def _batch(self, observation: Observation) -> Batch:
         """Return what the policy needs of an observation, as a batch of one."""
         frame, patches = observation.frame, observation.key_patches
-        needs, values = self._policy.needs, {}
+        needs = self._policy.needs
+        values: dict[str, np.ndarray] = {}
         if "image" in needs:
             image = policy_image(frame, self._policy.image_size_px)
             values["image"] = image.transpose(2, 0, 1).copy()
@@ -91,6 +109,8 @@ class PolicyRunner:
             values["xy"] = relative_xy(patches, frame)
         if "joint_position" in needs:
             values["joint_position"] = observation.robot_state.joint_position_rad.astype(np.float32)
+        if isinstance(self._policy.config, Dp3Config):
+            values["points"] = frame_points(frame, self._T_base_camera, self._policy.config.cloud)
         return {name: torch.from_numpy(value)[None] for name, value in values.items()}
 
     def _graph(self, num_key_patches: int) -> TracedPolicy:

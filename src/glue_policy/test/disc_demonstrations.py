@@ -109,8 +109,10 @@ def write_bag(
     return path
 
 
-def random_batch(size: int, image_px: int, horizon: int, seed: int = 0) -> dict[str, torch.Tensor]:
-    """A batch of noise with plausible shapes and types."""
+def random_batch(
+    size: int, image_px: int, horizon: int, seed: int = 0, points: int = 256
+) -> dict[str, torch.Tensor]:
+    """A batch of noise with plausible shapes and types, and every key that some policy needs."""
     g = torch.Generator().manual_seed(seed)
     return {
         "image": torch.randint(0, 256, (size, 3, image_px, image_px), generator=g, dtype=torch.uint8),
@@ -120,4 +122,5 @@ def random_batch(size: int, image_px: int, horizon: int, seed: int = 0) -> dict[
         "joint_position": torch.randn(size, 7, generator=g),
         "action": torch.randn(size, horizon, 10, generator=g),
         "action_valid": torch.ones(size, horizon, dtype=torch.bool),
+        "points": torch.rand(size, points, 3, generator=g) - torch.tensor([0.0, 0.5, 0.0]),
     }

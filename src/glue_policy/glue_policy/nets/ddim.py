@@ -10,6 +10,9 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from glue_policy.policies.configuration import Prediction
+
+
 @dataclass(frozen=True)
 class DdimCoefficients:
     """What one DDIM step multiplies by, as float32 numbers.
@@ -30,25 +33,26 @@ class DdimCoefficients:
 
 
 NoiseModel = Callable[[Tensor, Tensor], Tensor]
-"""(noisy [b h a], step [b]) -> predicted noise [b h a]."""
+"""(noisy [b h a], step [b]) -> predicted noise, or predicted chunk, [b h a]."""
 
 
 class DdimSampler:
-    """Squared-cosine schedule, epsilon prediction, deterministic DDIM (Song et al. 2021).
+    """Squared-cosine schedule, deterministic DDIM (Song et al. 2021).
 
     The schedule, 100 training steps and clipping to [-1, 1] are Diffusion Policy's real-robot settings; the paper
     names DDIM only (III-C).
 
     Args:
         num_train_timesteps: Steps of the diffusion process.
+        prediction: What the network predicts.
     """
 
-    def __init__(self, num_train_timesteps: int) -> None:
+    def __init__(self, num_train_timesteps: int, prediction: Prediction = Prediction.EPSILON) -> None:
         self.num_train_timesteps = num_train_timesteps
         self._scheduler = DDIMScheduler(
             num_train_timesteps=num_train_timesteps,
             beta_schedule="squaredcos_cap_v2",
-            prediction_type="epsilon",
+            prediction_type=prediction.value,
             clip_sample=True,
             set_alpha_to_one=True,
             steps_offset=0,

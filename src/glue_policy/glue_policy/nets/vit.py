@@ -27,15 +27,20 @@ CLIP_DIRECTORY = "clip-vit-base-patch16"
 
 
 class ImageNormalisation(nn.Module):
-    """Maps images in 0..255 to the range that CLIP was trained on."""
+    """Maps images in 0..255 to the range that an encoder was trained on.
+
+    Args:
+        mean: Of each channel in 0..1; CLIP's unless given.
+        std: Of each channel.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, mean: tuple[float, ...] = CLIP_MEAN, std: tuple[float, ...] = CLIP_STD) -> None:
         super().__init__()
-        self.register_buffer("mean", 255.0 * torch.tensor(CLIP_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", 255.0 * torch.tensor(CLIP_STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", 255.0 * torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255.0 * torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
         """Return (image - mean) / std of an image in 0..255."""

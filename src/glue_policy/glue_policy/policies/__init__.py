@@ -44,6 +44,10 @@ class PolicyEntry:
 
 POLICIES = {
     "glue": PolicyEntry("glue", "Glue", "GLUE: global tokens distil the tracked key-patches"),
+    "glue_s": PolicyEntry("glue_s", "GlueS", "GLUE-S: GLUE without key-patches"),
+    "dp": PolicyEntry("dp", "Dp", "Diffusion Policy"),
+    "act": PolicyEntry("act", "Act", "Action Chunking with Transformers"),
+    "dp3": PolicyEntry("dp3", "Dp3", "3D Diffusion Policy: points instead of an image"),
 }
 """Every policy by the name that a checkpoint, a YAML file or the command line gives it."""
 

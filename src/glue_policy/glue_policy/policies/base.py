@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from glue_perception.errors import ConfigError, InvalidValueError
@@ -87,12 +87,14 @@ class Policy(nn.Module, ABC):
         self.joint_range.fit(joint_position)
 
     def loss(self, batch: Batch, generator: torch.Generator | None = None) -> Float[Tensor, ""]:
-        """Return the training loss of a batch; actions that are padding have no part in it.
+        """Return the training loss of a batch; what stands in actions after the last valid one has no part in it.
 
         Raises:
             InvalidValueError: the batch lacks a key.
         """
-        return self._loss(self._pick(batch, self.needs | TRAINING_KEYS), generator)
+        picked = self._pick(batch, self.needs | TRAINING_KEYS)
+        picked["action"] = hold_last_valid(picked["action"], picked["action_valid"])
+        return self._loss(picked, generator)
 
     def encode(self, observation: Batch) -> Float[Tensor, "b w"]:
         """Return everything that depends on the observation, one vector each.
@@ -172,3 +174,16 @@ class Policy(nn.Module, ABC):
                 f"{', '.join(sorted(batch)) or 'nothing'}"
             )
         return {key: batch[key] for key in sorted(keys)}
+
+
+def hold_last_valid(
+    action: Float[Tensor, "b horizon a"], valid: Bool[Tensor, "b horizon"]
+) -> Float[Tensor, "b horizon a"]:
+    """Return the actions with everything after a row's last valid one replaced by that one.
+
+    Convolutions and attention look at their neighbours, so padding must be something known and harmless.
+    """
+    steps = torch.arange(valid.shape[1], device=valid.device)
+    last = (steps * valid).amax(dim=1, keepdim=True)
+    index = torch.minimum(steps, last)
+    return action.gather(1, index.unsqueeze(-1).expand(-1, -1, action.shape[-1]))

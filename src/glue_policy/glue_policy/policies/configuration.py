@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Self
 
 from glue_perception.config import suggest
@@ -59,6 +60,13 @@ class PolicyConfig(ABC):
         return presets[name]
 
 
+class Prediction(StrEnum):
+    """What the denoising network predicts: the noise (Diffusion Policy), or the clean chunk (3D Diffusion Policy)."""
+
+    EPSILON = "epsilon"
+    SAMPLE = "sample"
+
+
 @dataclass(frozen=True)
 class DiffusionConfig(PolicyConfig):
     """What the policies with Diffusion Policy's action head share.
@@ -68,12 +76,14 @@ class DiffusionConfig(PolicyConfig):
         step_dim: Width of the diffusion step's embedding.
         num_train_timesteps: Steps of the diffusion process.
         num_inference_steps: DDIM steps at run time.
+        prediction: What the U-Net predicts.
     """
 
     channels: tuple[int, ...] = (256, 512, 1024)
     step_dim: int = 256
     num_train_timesteps: int = 100
     num_inference_steps: int = 10
+    prediction: Prediction = Prediction.EPSILON
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -12,7 +12,7 @@ from glue_perception.errors import ConfigError
 from glue_policy.nets.ddim import DdimSampler
 from glue_policy.nets.unet1d import ConditionalUnet1d
 from glue_policy.policies.base import ACTION_DIM, Batch, Policy
-from glue_policy.policies.configuration import DiffusionConfig
+from glue_policy.policies.configuration import DiffusionConfig, Prediction
 
 NOISE_DRAWS = 4
 """Noise and step draws per encoded observation in training. The encoder is most of a step's cost and the loss of one
@@ -33,7 +33,7 @@ class DiffusionPolicy(Policy):
 
     def __init__(self, config: DiffusionConfig, weights: Path | None = None) -> None:
         super().__init__(config, weights)
-        self.diffusion = DdimSampler(config.num_train_timesteps)
+        self.diffusion = DdimSampler(config.num_train_timesteps, config.prediction)
 
     def _build_head(self) -> None:
         config = self.config
@@ -71,7 +71,7 @@ class DiffusionPolicy(Policy):
         return self.action_range.restore(chunk)
 
     def _loss(self, batch: Batch, generator: torch.Generator | None) -> Float[Tensor, ""]:
-        """Return the mean squared error of the predicted noise over valid actions (paper, eq. 5)."""
+        """Return the mean squared error over valid actions of the predicted noise (paper, eq. 5), or chunk."""
         observation = {key: value for key, value in batch.items() if key in self.needs}
         condition = self._encode_in_training(observation, generator).float()
         condition = condition.repeat_interleave(NOISE_DRAWS, dim=0)
@@ -81,7 +81,8 @@ class DiffusionPolicy(Policy):
         step = step.to(clean.device)
         predicted = self.unet(self.diffusion.add_noise(clean, noise, step), step, condition)
         valid = batch["action_valid"].repeat_interleave(NOISE_DRAWS, dim=0).unsqueeze(-1).float()
-        squared = (predicted.float() - noise).square() * valid
+        target = noise if self.config.prediction is Prediction.EPSILON else clean
+        squared = (predicted.float() - target).square() * valid
         loss: Tensor = squared.sum() / (valid.sum() * ACTION_DIM).clamp_min(1.0)
         return loss
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from glue_policy.nets.fusion import (
@@ -32,6 +32,25 @@ from glue_policy.policies.diffusion import DiffusionPolicy
 from glue_policy.policies.glue.configuration_glue import Encoder, GlueConfig, VitConfig
 
 
+def build_global_encoder(config: VitConfig, weights: Path | None) -> ClipVit | SmallVit:
+    """Return the learnable encoder of the whole image, of GLUE and of GLUE-S."""
+    if config.encoder is Encoder.CLIP:
+        return ClipVit(weights)
+    return SmallVit(config.encoder_dim, config.encoder_depth, config.encoder_heads)
+
+
+def global_tokens(encoder: nn.Module, normal: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 197 d"]:
+    """Return the tokens of normalised images at half their size: CLS, then 196 patches."""
+    tokens: Tensor = encoder(functional.avg_pool2d(normal, 2))
+    return tokens
+
+
+def vit_weights_directory(config: PolicyConfig) -> Path | None:
+    """Return the store's directory of CLIP's weights if the encoder is CLIP, see `clip_weights_directory`."""
+    is_clip = isinstance(config, VitConfig) and config.encoder is Encoder.CLIP
+    return clip_weights_directory() if is_clip else None
+
+
 class GluePolicy(DiffusionPolicy):
     """GLUE as in the paper's section III-C, with Diffusion Policy's action head.
 
@@ -48,12 +67,10 @@ class GluePolicy(DiffusionPolicy):
     def __init__(self, config: GlueConfig, weights: Path | None = None) -> None:
         super().__init__(config, weights)
         self.normalise_image = ImageNormalisation()
-        if config.encoder is Encoder.CLIP:
-            self.global_encoder: ClipVit | SmallVit = ClipVit(weights)
-            self.local_encoder: FrozenClip | RandomPatchFeatures = FrozenClip(weights)
-        else:
-            self.global_encoder = SmallVit(config.encoder_dim, config.encoder_depth, config.encoder_heads)
-            self.local_encoder = RandomPatchFeatures(config.encoder_dim)
+        self.global_encoder = build_global_encoder(config, weights)
+        self.local_encoder: FrozenClip | RandomPatchFeatures = (
+            FrozenClip(weights) if config.encoder is Encoder.CLIP else RandomPatchFeatures(config.encoder_dim)
+        )
         self.fusion = GlobalLocalFusion(
             config.encoder_dim, config.fusion_heads, config.occlusion, config.local_position
         )
@@ -61,9 +78,8 @@ class GluePolicy(DiffusionPolicy):
 
     @staticmethod
     def pretrained_directory(config: PolicyConfig) -> Path | None:
-        """Return the store's directory of CLIP's weights if the encoder is CLIP, see `clip_weights_directory`."""
-        is_clip = isinstance(config, VitConfig) and config.encoder is Encoder.CLIP
-        return clip_weights_directory() if is_clip else None
+        """Return the store's directory of CLIP's weights if the encoder is CLIP."""
+        return vit_weights_directory(config)
 
     @property
     def condition_dim(self) -> int:
@@ -73,8 +89,7 @@ class GluePolicy(DiffusionPolicy):
     def fuse(self, observation: Batch) -> FusedEncoding:
         """Return the condition vector of observations and the attention that made it."""
         normal = self.normalise_image(observation["image"].float())
-        half = functional.avg_pool2d(normal, 2)
-        tokens = self.global_encoder(half)
+        tokens = global_tokens(self.global_encoder, normal)
         with torch.no_grad():
             grid = assemble_grid(self.local_encoder(quarters(normal)))
         row_col, visible = observation["row_col"], observation["visible"]

@@ -1,0 +1,1 @@
+"""The GLUE-S policy: GLUE without the distilled local feature."""
