@@ -32,6 +32,8 @@ NETWORK_PLACES = (
     "checkpoint.py",
     "runner.py",
     "traced.py",
+    "engines/",
+    "benchmark/",
     "detectors/",
     "segmenters/",
     "features/",
@@ -49,6 +51,7 @@ VENDOR = {
     "cotracker": {"glue_perception/trackers/"},
     "groundingdino": {"glue_perception/detectors/"},
     "segment_anything": {"glue_perception/segmenters/"},
+    "openvino": {"glue_policy/engines/openvino_graph.py"},
     "open_clip": {"glue_perception/features/", "glue_policy/nets/"},
 }
 NUMPY_AT_MOST = [

@@ -60,4 +60,5 @@ def make_runner(policy: Policy, task: TaskConfig, seed: int, latencies: LatencyR
         num_inference_steps=task.policy.num_inference_steps,
         torch_threads=task.policy.torch_threads,
         latencies=latencies,
+        engine=task.policy.engine,
     )

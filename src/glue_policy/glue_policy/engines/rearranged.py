@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from glue_policy.nets.unet1d import ConditionalUnet1d, ConvBlock, FilmResidual
+from glue_policy.policies.configuration import Prediction
 from glue_policy.policies.diffusion import DiffusionPolicy
 
 
@@ -117,11 +118,13 @@ class DenoisingStep(nn.Module):
     """One DDIM step of one chunk.
 
     Args:
-        unet: The noise model.
+        unet: The denoising network.
+        prediction: What it predicts.
     """
 
-    def __init__(self, unet: ConditionalUnet1d) -> None:
+    def __init__(self, unet: ConditionalUnet1d, prediction: Prediction) -> None:
         super().__init__()
+        self.prediction = prediction
         start, starts = 0, []
         for residual in residuals_of(unet):
             starts.append(start)
@@ -143,11 +146,15 @@ class DenoisingStep(nn.Module):
         self, x: Float[Tensor, "l a"], film: Float[Tensor, "1 f"], coefficients: Float[Tensor, "1 4"]
     ) -> Float[Tensor, "l a"]:
         """Return the chunk after the step; `coefficients` are the numbers of `DdimCoefficients` but for the first."""
-        predicted = self._noise(x, film)
-        clean = ((x - coefficients[:, 1:2] * predicted) / coefficients[:, 0:1]).clamp(-1.0, 1.0)
-        return coefficients[:, 2:3] * clean + coefficients[:, 3:4] * predicted
+        signal, spread, next_signal, next_spread = (coefficients[:, k : k + 1] for k in range(4))
+        predicted = self._predict(x, film)
+        if self.prediction is Prediction.EPSILON:
+            noise, clean = predicted, (x - spread * predicted) / signal
+        else:
+            noise, clean = (x - signal * predicted) / spread, predicted
+        return next_signal * clean.clamp(-1.0, 1.0) + next_spread * noise
 
-    def _noise(self, x: Float[Tensor, "l a"], film: Float[Tensor, "1 f"]) -> Float[Tensor, "l a"]:
+    def _predict(self, x: Float[Tensor, "l a"], film: Float[Tensor, "1 f"]) -> Float[Tensor, "l a"]:
         skips: list[Tensor] = []
         for index, (first, second) in enumerate(self.down):
             x = second(first(x, film), film)
@@ -176,7 +183,7 @@ class RearrangedSampler(nn.Module):
         super().__init__()
         rows = policy.diffusion.coefficients(num_inference_steps)
         self.films = FilmTable(policy.unet, [row.timestep for row in rows])
-        self.step = DenoisingStep(policy.unet)
+        self.step = DenoisingStep(policy.unet, policy.config.prediction)
         numbers = [
             (r.sqrt_alpha, r.sqrt_one_minus_alpha, r.sqrt_previous_alpha, r.sqrt_one_minus_previous_alpha)
             for r in rows
