@@ -13,10 +13,10 @@ from glue_perception.geometry import matrix_from_rotation_6d, rotation_6d_from_m
 from glue_perception.timing import LatencyRecorder
 from glue_perception.types import ActionChunk, Observation
 from glue_policy.data.image import policy_image, relative_xy
+from glue_policy.data.point_cloud import frame_points
 from glue_policy.engines import build_engine
 from glue_policy.engines.base import PolicyEngine
 from glue_policy.engines.config import EngineConfig
-from glue_policy.data.point_cloud import frame_points
 from glue_policy.policies.base import KEY_PATCH_KEYS, Batch, Policy
 from glue_policy.policies.dp3.configuration_dp3 import Dp3Config
 
@@ -37,6 +37,7 @@ class PolicyRunner:
         latencies: Gets the durations of `encode` and `sample`.
         T_base_camera: Pose of the camera's optical frame in the base frame; only a policy that needs points (dp3)
             uses it.
+        engine: What computes the policy; None for the recorded graphs.
 
     Raises:
         ConfigError: a number of steps that the policy cannot take, or a policy that needs the camera's pose without
@@ -52,6 +53,7 @@ class PolicyRunner:
         torch_threads: int = 1,
         latencies: LatencyRecorder | None = None,
         T_base_camera: Float[np.ndarray, "4 4"] | None = None,
+        engine: EngineConfig | None = None,
     ) -> None:
         self._policy = policy.eval()
         self._torch_threads = torch_threads

@@ -60,7 +60,7 @@ class OpenVinoEngine(PolicyEngine):
     def encode(self, observation: Batch) -> Float[Tensor, "1 w"]:
         """Return the condition vector of an observation (physical units)."""
         if self._quarters is not None:
-            return self._quarters.encode(observation)
+            return self._quarters.encode(observation, self.parts)
         with self.parts.measure("encoder"):
             return self._whole(*(observation[key] for key in self._keys))
 
@@ -76,7 +76,10 @@ class OpenVinoEngine(PolicyEngine):
     ) -> QuarteredEncoder:
         image, row_col = example["image"], example["row_col"]
         half = image.shape[-1] // 2
-        quarter, cells = image[..., :half, :half].contiguous(), torch.zeros(row_col.shape[1], dtype=torch.int64)
+        quarter, cells = (
+            image[..., :half, :half].contiguous(),
+            torch.zeros(row_col.shape[1], dtype=torch.int64),
+        )
         dim = policy.config.encoder_dim
         with torch.no_grad():
             tokens, patch2 = GlobalTokens(policy)(image), torch.zeros(1, row_col.shape[1], dim)
@@ -86,7 +89,6 @@ class OpenVinoEngine(PolicyEngine):
             compile_graph(CellFeatures(policy), (quarter, cells), config.precision, threads),
             compile_graph(FusedCondition(policy), (tokens, patch2, *others), Precision.FLOAT32, threads),
             config.reuse_max_difference,
-            self.parts,
         )
 
 
@@ -116,6 +118,8 @@ def _sampler(policy: Policy, num_inference_steps: int, threads: int) -> Graph:
     """Return (condition [1 w], noise [horizon 10]) -> normalised chunk [horizon 10]."""
     condition, noise = torch.zeros(1, policy.condition_dim), torch.zeros(policy.config.horizon, ACTION_DIM)
     if not isinstance(policy, DiffusionPolicy):
-        return compile_graph(_Sample(policy, num_inference_steps), (condition, noise), Precision.FLOAT32, threads)
+        return compile_graph(
+            _Sample(policy, num_inference_steps), (condition, noise), Precision.FLOAT32, threads
+        )
     parts = RearrangedSampler(policy, num_inference_steps).eval()
     return compile_loop(parts.films, parts.step, condition, noise, parts.coefficients, threads)

@@ -155,9 +155,7 @@ def _compress_weights(model: Any) -> list[int]:
         restored = ov.opset13.multiply(
             ov.opset13.convert(ov.opset13.constant(whole), "f32"), ov.opset13.constant(scale)
         )
-        product = ov.opset13.matmul(
-            node.input_value(0), restored, node.get_attributes()["transpose_a"], True
-        )
+        product = ov.opset13.matmul(node.input_value(0), restored, node.get_attributes()["transpose_a"], True)
         node.output(0).replace(product.output(0))
         widths.append(weight.shape[1])
     return widths

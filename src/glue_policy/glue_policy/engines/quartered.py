@@ -131,7 +131,6 @@ class QuarteredEncoder:
         features: As `CellFeatures`.
         fuse: As `FusedCondition`.
         reuse_max_difference: See `EngineConfig`.
-        parts: Gets the durations of `global encoder`, `local encoder` and `fusion`.
 
     Attributes:
         encoded_quarters: How many the last observation needed.
@@ -143,22 +142,25 @@ class QuarteredEncoder:
         features: Callable[..., Tensor],
         fuse: Callable[..., Tensor],
         reuse_max_difference: int | None,
-        parts: LatencyRecorder,
     ) -> None:
         self._tokens, self._features, self._fuse = tokens, features, fuse
         self._reuse_max_difference = reuse_max_difference
-        self._parts = parts
         self._last: dict[int, _Encoded] = {}
         self.encoded_quarters = 0
 
-    def encode(self, observation: Batch) -> Float[Tensor, "1 w"]:
-        """Return the condition vector of an observation (physical units)."""
+    def encode(self, observation: Batch, parts: LatencyRecorder) -> Float[Tensor, "1 w"]:
+        """Return the condition vector of an observation (physical units).
+
+        Args:
+            observation: One.
+            parts: Gets the durations of `global encoder`, `local encoder` and `fusion`.
+        """
         image, row_col, visible = observation["image"], observation["row_col"], observation["visible"]
-        with self._parts.measure("global encoder"):
+        with parts.measure("global encoder"):
             tokens = self._tokens(image)
-        with self._parts.measure("local encoder"):
+        with parts.measure("local encoder"):
             patch2 = self._key_patches(image, row_col[0], visible[0], tokens.shape[-1])
-        with self._parts.measure("fusion"):
+        with parts.measure("fusion"):
             return self._fuse(
                 tokens, patch2[None], row_col, observation["xy"], visible, observation["joint_position"]
             )

@@ -49,8 +49,8 @@ class _Growth(nn.Module):
         even = torch.cat([taps[3], taps[1], nothing], dim=1)
         odd = torch.cat([nothing, taps[2], taps[0]], dim=1)
         self.weight = nn.Parameter(torch.cat([even, odd]).contiguous())
-        assert source.bias is not None
-        self.bias = nn.Parameter(source.bias.detach().repeat(2))
+        bias = torch.zeros(source.out_channels) if source.bias is None else source.bias.detach()
+        self.bias = nn.Parameter(bias.repeat(2))
 
     def forward(self, x: Float[Tensor, "l c"]) -> Float[Tensor, "2l d"]:
         padded = functional.pad(x, (0, 0, 1, 1))
