@@ -17,6 +17,7 @@ from glue_policy.data.point_cloud import frame_points
 from glue_policy.engines import build_engine
 from glue_policy.engines.base import PolicyEngine
 from glue_policy.engines.config import EngineConfig
+from glue_policy.engines.step_budget import measure, steps_within
 from glue_policy.policies.base import KEY_PATCH_KEYS, Batch, Policy
 from glue_policy.policies.dp3.configuration_dp3 import Dp3Config
 
@@ -39,6 +40,10 @@ class PolicyRunner:
             uses it.
         engine: What computes the policy; None for the recorded graphs.
 
+    Attributes:
+        num_inference_steps: As asked for, or fewer if the engine has a budget and was built.
+        latencies: As given.
+
     Raises:
         ConfigError: a number of steps that the policy cannot take, or a policy that needs the camera's pose without
             it.
@@ -59,7 +64,7 @@ class PolicyRunner:
         self._torch_threads = torch_threads
         self._seed = seed
         self._dt_s = dt_s
-        self._steps = policy.inference_steps(num_inference_steps)
+        self.num_inference_steps = policy.inference_steps(num_inference_steps)
         self._T_base_camera = T_base_camera
         if "points" in policy.needs and T_base_camera is None:
             raise ConfigError(
@@ -123,10 +128,28 @@ class PolicyRunner:
             num_key_patches = 0
         if num_key_patches not in self._engines:
             with torch.inference_mode(False), torch.no_grad():
-                self._engines[num_key_patches] = build_engine(
-                    self._engine_config, self._policy, num_key_patches, self._steps, self._torch_threads
-                )
+                self._engines[num_key_patches] = self._build(num_key_patches)
         return self._engines[num_key_patches]
+
+    def _build(self, num_key_patches: int) -> PolicyEngine:
+        def build() -> PolicyEngine:
+            return build_engine(
+                self._engine_config,
+                self._policy,
+                num_key_patches,
+                self.num_inference_steps,
+                self._torch_threads,
+            )
+
+        engine, budget_ms = build(), self._engine_config.budget_ms
+        if budget_ms is None:
+            return engine
+        durations_ms = measure(engine, self._policy, num_key_patches)
+        fitting = steps_within(budget_ms, self.num_inference_steps, *durations_ms)
+        if fitting == self.num_inference_steps:
+            return engine
+        self.num_inference_steps = fitting
+        return build()
 
 
 def _noise_seed(seed: int, stamp_ns: int) -> int:

@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 from collections.abc import Callable
 
@@ -21,10 +22,12 @@ from glue_policy.engines.quartered import (
     QuarteredEncoder,
 )
 from glue_policy.engines.rearranged import RearrangedSampler
+from glue_policy.engines.step_budget import steps_within
 from glue_policy.nets.ddim import DdimSampler
+from glue_policy.nets.ddpm import DdpmSampler
 from glue_policy.policies import build_policy, policy_config
 from glue_policy.policies.base import Batch, Policy
-from glue_policy.policies.configuration import Prediction
+from glue_policy.policies.configuration import NoiseScheduler, Prediction
 from glue_policy.policies.diffusion import DiffusionPolicy
 from glue_policy.policies.glue.configuration_glue import Encoder, GlueConfig
 from glue_policy.policies.glue.modeling_glue import GluePolicy
@@ -262,3 +265,51 @@ def test_other_engines_refuse_a_precision_that_they_would_ignore() -> None:
         EngineConfig(EngineName.TRACED, Precision.INT8)
     with pytest.raises(ConfigError, match="256"):
         EngineConfig(reuse_max_difference=256)
+
+
+def ddpm_policy() -> DiffusionPolicy:
+    torch.manual_seed(0)
+    config = dataclasses.replace(policy_config("dp3", "tiny"), noise_scheduler=NoiseScheduler.DDPM)
+    policy = build_policy("dp3", config).eval()
+    assert isinstance(policy, DiffusionPolicy)
+    return policy
+
+
+def test_ddpm_is_a_function_of_condition_and_first_noise() -> None:
+    policy = ddpm_policy()
+    condition = torch.randn(3, policy.condition_dim)
+    noise = policy.draw_noise(3, torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        together = policy.sample(condition, noise, 20)
+        alone = policy.sample(condition[1:2], noise[1:2], 20)
+        torch.testing.assert_close(together[1:2], alone, atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(policy.sample(condition[1:2], noise[1:2] + 1e-3, 20), alone, atol=1e-3)
+
+
+def test_ddpm_recovers_what_a_perfect_model_knows() -> None:
+    sampler, clean = DdpmSampler(100, Prediction.SAMPLE), torch.rand(2, 16, 10) * 1.8 - 0.9
+    found = sampler.sample(lambda noisy, step: clean, torch.randn(2, 16, 10), 100)
+    torch.testing.assert_close(found, clean, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("engine", [EngineName.TRACED, EngineName.OPENVINO])
+def test_engines_with_a_fixed_computation_refuse_ddpm(engine: EngineName) -> None:
+    with pytest.raises(ConfigError, match="ddpm"):
+        build_engine(EngineConfig(engine), ddpm_policy(), 0)
+
+
+def test_steps_that_fit_a_budget() -> None:
+    assert steps_within(100.0, 10, encode_ms=50.0, sample_ms=100.0) == 5
+    assert steps_within(1_000.0, 10, encode_ms=50.0, sample_ms=100.0) == 10
+    with pytest.raises(ConfigError, match=r"50\.0 ms"):
+        steps_within(55.0, 10, encode_ms=50.0, sample_ms=100.0)
+
+
+def test_a_runner_with_a_large_budget_takes_the_steps_asked_for(policy: GluePolicy) -> None:
+    engine = EngineConfig(EngineName.TORCH, budget_ms=1e6)
+    runner = PolicyRunner(policy, seed=0, num_inference_steps=3, engine=engine)
+    runner.warm_up(KEY_PATCHES)
+    assert runner.num_inference_steps == 3
+    with pytest.raises(ConfigError, match="too little"):
+        hurried = EngineConfig(EngineName.TORCH, budget_ms=1e-6)
+        PolicyRunner(policy, seed=0, num_inference_steps=3, engine=hurried).warm_up(KEY_PATCHES)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from glue_perception.errors import ConfigError
 from glue_policy.engines.config import EngineConfig, EngineName
+from glue_policy.policies.configuration import NoiseScheduler
 
 if TYPE_CHECKING:
     from glue_policy.engines.base import PolicyEngine
@@ -32,6 +34,12 @@ def build_engine(
         MissingDependencyError: the engine's package is not installed; the message names the command.
     """
     steps = policy.inference_steps(num_inference_steps)
+    scheduler = getattr(policy.config, "noise_scheduler", NoiseScheduler.DDIM)
+    if scheduler is not NoiseScheduler.DDIM and config.name is not EngineName.TORCH:
+        raise ConfigError(
+            f"engine {config.name.value!r} computes noise_scheduler 'ddim' only, since {scheduler.value!r} draws "
+            "noise in every step; choose engine 'torch'"
+        )
     if config.name is EngineName.OPENVINO:
         from glue_policy.engines.openvino_engine import OpenVinoEngine
 

@@ -41,6 +41,9 @@ class EngineConfig:
             keeps its local features. 0 changes no bit of a result. More makes a chunk depend on the frames before
             it, by at most this much in any pixel: the difference is to the frame that was encoded, so it cannot
             creep. None encodes always.
+        budget_ms: The step must fit into this: as many denoising steps as do, measured once when the engine is
+            built, up to the number asked for. The chunks then depend on how fast and how busy the machine is, and
+            a replay need not give the same bits; None, the default, takes the number asked for.
 
     Raises:
         ConfigError: an impossible combination.
@@ -49,6 +52,7 @@ class EngineConfig:
     name: EngineName = EngineName.TRACED
     precision: Precision = Precision.FLOAT32
     reuse_max_difference: int | None = 0
+    budget_ms: float | None = None
 
     def __post_init__(self) -> None:
         if self.precision is not Precision.FLOAT32 and self.name is not EngineName.OPENVINO:
@@ -56,6 +60,8 @@ class EngineConfig:
                 f"engine {self.name.value!r} computes in float32; precision {self.precision.value!r} needs engine "
                 "'openvino'"
             )
+        if self.budget_ms is not None and self.budget_ms <= 0.0:
+            raise ConfigError(f"budget_ms must be positive or null, not {self.budget_ms}")
         if self.reuse_max_difference is not None and not 0 <= self.reuse_max_difference <= GREY_LEVELS:
             raise ConfigError(
                 f"reuse_max_difference must lie in 0..{GREY_LEVELS} or be null, not {self.reuse_max_difference}"
