@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def matrix_peak_gflops(threads: int) -> dict[str, float]:
     a = torch.randn(SIZE, SIZE, generator=generator)
     whole = torch.randint(-100, 100, (SIZE, SIZE), dtype=torch.int8, generator=generator)
     half = a.bfloat16()
-    products = {
+    products: dict[str, Callable[[], torch.Tensor]] = {
         "float32": lambda: a @ a,
         "bfloat16": lambda: half @ half,
         "int8": lambda: torch._int_mm(whole, whole),

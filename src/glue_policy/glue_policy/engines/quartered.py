@@ -72,7 +72,7 @@ class ClipCells(nn.Module):
         asked = cells + 1  # after CLS
 
         def heads(x: Float[Tensor, "t d"]) -> Float[Tensor, "heads t d/heads"]:
-            return x.unflatten(-1, (attention.num_heads, -1)).transpose(0, 1)
+            return x.view(len(x), attention.num_heads, -1).transpose(0, 1)
 
         q = heads(attention.q_proj(normal.index_select(0, asked)))
         k, v = heads(attention.k_proj(normal)), heads(attention.v_proj(normal))

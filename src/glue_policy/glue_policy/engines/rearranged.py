@@ -10,12 +10,14 @@ The result is the policy's own but for the rounding of float32 (tested):
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glue_policy.nets.unet1d import ConditionalUnet1d, ConvBlock, FilmResidual
+from glue_policy.nets.unet1d import ConditionalUnet1d, ConvBlock, FilmResidual, Level
 from glue_policy.policies.configuration import Prediction
 from glue_policy.policies.diffusion import DiffusionPolicy
 
@@ -63,7 +65,8 @@ class _Block(nn.Module):
 
     def __init__(self, source: ConvBlock) -> None:
         super().__init__()
-        self.convolution, self.norm = _Convolution(source[0]), source[1]
+        self.convolution = _Convolution(cast(nn.Conv1d, source[0]))
+        self.norm = cast(nn.GroupNorm, source[1])
 
     def forward(self, x: Float[Tensor, "l c"]) -> Float[Tensor, "l d"]:
         # Written out, since OpenVINO knows group norm outside of loops only.
@@ -78,13 +81,23 @@ class _Residual(nn.Module):
     def __init__(self, source: FilmResidual, start: int) -> None:
         super().__init__()
         self.first, self.second = _Block(source.first), _Block(source.second)
-        self.start, self.width = start, source.film[1].out_features // 2
+        self.start, self.width = start, film_layer(source).out_features // 2
         self.skip = _Convolution(source.skip) if isinstance(source.skip, nn.Conv1d) else nn.Identity()
 
     def forward(self, x: Float[Tensor, "l c"], film: Float[Tensor, "1 f"]) -> Float[Tensor, "l d"]:
         middle = self.start + self.width
         scale, shift = film[:, self.start : middle], film[:, middle : middle + self.width]
         out: Tensor = self.second(self.first(x) * (1.0 + scale) + shift) + self.skip(x)
+        return out
+
+
+class _Level(nn.Module):
+    def __init__(self, first: _Residual, second: _Residual) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x: Float[Tensor, "l c"], film: Float[Tensor, "1 f"]) -> Float[Tensor, "l d"]:
+        out: Tensor = self.second(self.first(x, film), film)
         return out
 
 
@@ -100,7 +113,7 @@ class FilmTable(nn.Module):
 
     def __init__(self, unet: ConditionalUnet1d, timesteps: list[int]) -> None:
         super().__init__()
-        layers = [residual.film[1] for residual in residuals_of(unet)]
+        layers = [film_layer(residual) for residual in residuals_of(unet)]
         weight = torch.cat([layer.weight for layer in layers]).detach()
         bias = torch.cat([layer.bias for layer in layers]).detach()
         with torch.no_grad():
@@ -128,19 +141,19 @@ class DenoisingStep(nn.Module):
         start, starts = 0, []
         for residual in residuals_of(unet):
             starts.append(start)
-            start += residual.film[1].out_features
+            start += film_layer(residual).out_features
         blocks = iter([_Residual(r, s) for r, s in zip(residuals_of(unet), starts, strict=True)])
 
-        def level() -> nn.ModuleList:
-            return nn.ModuleList([next(blocks), next(blocks)])
+        def level() -> _Level:
+            return _Level(next(blocks), next(blocks))
 
         self.down = nn.ModuleList(level() for _ in unet.down)
         self.middle = level()
         self.up = nn.ModuleList(level() for _ in unet.up)
-        self.shrink = nn.ModuleList(_Convolution(source) for source in unet.shrink)
-        self.grow = nn.ModuleList(_Growth(source) for source in unet.grow)
-        self.last = _Block(unet.last[0])
-        self.out = _Convolution(unet.last[1])
+        self.shrink = nn.ModuleList(_Convolution(cast(nn.Conv1d, source)) for source in unet.shrink)
+        self.grow = nn.ModuleList(_Growth(cast(nn.ConvTranspose1d, source)) for source in unet.grow)
+        self.last = _Block(cast(ConvBlock, unet.last[0]))
+        self.out = _Convolution(cast(nn.Conv1d, unet.last[1]))
 
     def forward(
         self, x: Float[Tensor, "l a"], film: Float[Tensor, "1 f"], coefficients: Float[Tensor, "1 4"]
@@ -156,15 +169,14 @@ class DenoisingStep(nn.Module):
 
     def _predict(self, x: Float[Tensor, "l a"], film: Float[Tensor, "1 f"]) -> Float[Tensor, "l a"]:
         skips: list[Tensor] = []
-        for index, (first, second) in enumerate(self.down):
-            x = second(first(x, film), film)
+        for index, level in enumerate(self.down):
+            x = level(x, film)
             skips.append(x)
             if index < len(self.shrink):
                 x = self.shrink[index](x)
-        for block in self.middle:
-            x = block(x, film)
-        for (first, second), grow in zip(self.up, self.grow, strict=True):
-            x = grow(second(first(torch.cat([x, skips.pop()], dim=1), film), film))
+        x = self.middle(x, film)
+        for level, grow in zip(self.up, self.grow, strict=True):
+            x = grow(level(torch.cat([x, skips.pop()], dim=1), film))
         out: Tensor = self.out(self.last(x))
         return out
 
@@ -202,5 +214,10 @@ class RearrangedSampler(nn.Module):
 
 def residuals_of(unet: ConditionalUnet1d) -> list[FilmResidual]:
     """Return the FiLM layers in the order in which a pass meets them."""
-    levels = [*unet.down, unet.middle, *unet.up]
+    levels = cast(list[Level], [*unet.down, unet.middle, *unet.up])
     return [residual for level in levels for residual in (level.first, level.second)]
+
+
+def film_layer(residual: FilmResidual) -> nn.Linear:
+    """Return the layer that makes scales and shifts of the condition."""
+    return cast(nn.Linear, residual.film[1])
