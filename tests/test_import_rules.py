@@ -51,6 +51,7 @@ VENDOR = {
     "cotracker": {"glue_perception/trackers/"},
     "groundingdino": {"glue_perception/detectors/"},
     "segment_anything": {"glue_perception/segmenters/"},
+    "lerobot": {"glue_policy/benchmark/lerobot_step.py"},
     "openvino": {"glue_policy/engines/openvino_graph.py"},
     "open_clip": {"glue_perception/features/", "glue_policy/nets/"},
 }

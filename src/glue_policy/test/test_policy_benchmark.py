@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from glue_policy.benchmark.flops import executed_gflop, gflop_of, parts_of
-from glue_policy.benchmark.lerobot import INTERPRETER_VARIABLE, lerobot_figures
+from glue_policy.benchmark.lerobot_figures import INTERPRETER_VARIABLE, lerobot_figures
 from glue_policy.benchmark.policy_step import (
     UNCHANGED,
     StepBenchmark,

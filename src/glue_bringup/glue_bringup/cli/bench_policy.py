@@ -53,7 +53,7 @@ def run_policy(args: argparse.Namespace) -> int:
     for name in ("threads", "repetitions", "key_patches"):
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} must be 1 or more, not {getattr(args, name)}")
-    from glue_policy.benchmark.lerobot import lerobot_figures
+    from glue_policy.benchmark.lerobot_figures import lerobot_figures
     from glue_policy.benchmark.policy_step import StepBenchmark, known_engines, realistic_ranges
 
     known = known_engines()

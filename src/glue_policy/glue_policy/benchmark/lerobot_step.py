@@ -1,12 +1,13 @@
 """LeRobot's Diffusion Policy, timed: a script for an interpreter that has LeRobot; prints JSON.
 
-Its default network at our setting: one camera of 224 x 224, one observation step, horizon 16, DDIM steps and threads
-as given on the command line.
+Its network at our setting: ResNet-18 on one image of 224 x 224, one observation step, a U-Net of the paper preset's
+widths, horizon 16; DDIM steps and threads as given on the command line.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 import time
@@ -28,6 +29,7 @@ def main() -> None:
         n_action_steps=8,
         noise_scheduler_type="DDIM",
         num_inference_steps=steps,
+        down_dims=(256, 512, 1024),
         crop_shape=None,
         pretrained_backbone_weights=None,
         device="cpu",
@@ -53,7 +55,7 @@ def main() -> None:
         json.dumps(
             {
                 "median_ms": round(statistics.median(durations_ms), 3),
-                "p95_ms": round(durations_ms[int(0.95 * (len(durations_ms) - 1))], 3),
+                "p95_ms": round(durations_ms[math.ceil(0.95 * len(durations_ms)) - 1], 3),
                 "parameters_million": round(sum(p.numel() for p in model.parameters()) / 1e6, 1),
             }
         )
