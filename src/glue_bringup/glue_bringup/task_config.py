@@ -11,6 +11,7 @@ from glue_bringup.sim.camera_config import CameraConfig
 from glue_perception.config import load_config, suggest
 from glue_perception.errors import ConfigError
 from glue_perception.pipeline import PerceptionConfig
+from glue_policy.engines.config import EngineConfig
 
 TASKS_DIRECTORY = Path(__file__).parent / "config" / "tasks"
 
@@ -26,6 +27,7 @@ class PolicyConfig:
         torch_threads: Threads of the network; part of the record, since it can change the last bit of a result.
         sync_latency_s: Delay from capture to chunk that the synchronous twin imposes, about what the real-time
             loop has.
+        engine: What computes the policy; live episodes and replays share it.
     """
 
     checkpoint: str
@@ -33,6 +35,7 @@ class PolicyConfig:
     num_inference_steps: int = 10
     torch_threads: int = 1
     sync_latency_s: float = 0.06
+    engine: EngineConfig = field(default_factory=EngineConfig)
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.rate_hz <= 30.0:

@@ -15,17 +15,20 @@ from glue_perception.timing import LatencyRecorder
 from glue_perception.types import ActionChunk, Observation
 from glue_policy.data.image import policy_image, relative_xy
 from glue_policy.data.point_cloud import frame_points
+from glue_policy.engines import build_engine
+from glue_policy.engines.base import PolicyEngine
+from glue_policy.engines.config import EngineConfig
+from glue_policy.engines.step_budget import measure, steps_within
 from glue_policy.policies.base import KEY_PATCH_KEYS, Batch, Policy
 from glue_policy.policies.dp3.configuration_dp3 import Dp3Config
-from glue_policy.traced import TracedPolicy
 
 
 class PolicyRunner:
     """Runs a policy on observations.
 
     The noise is seeded by (seed, capture stamp), so a chunk is a function of its observation alone: a replay gives
-    the same bits in any order. The first observation with a new number of key-patches takes a second longer, see
-    `TracedPolicy`; `warm_up` spends it beforehand. One thread.
+    the same bits in any order. The first observation with a new number of key-patches takes seconds longer, for the
+    engine to be built; `warm_up` spends them beforehand. One thread.
 
     Args:
         policy: In evaluation mode.
@@ -36,6 +39,11 @@ class PolicyRunner:
         latencies: Gets the durations of `encode` and `sample`.
         T_base_camera: Pose of the camera's optical frame in the base frame; only a policy that needs points (dp3)
             uses it.
+        engine: What computes the policy; None for the recorded graphs.
+
+    Attributes:
+        num_inference_steps: As asked for, or fewer if the engine has a budget and was built.
+        latencies: As given.
 
     Raises:
         ConfigError: a number of steps that the policy cannot take, or a policy that needs the camera's pose without
@@ -51,18 +59,20 @@ class PolicyRunner:
         torch_threads: int = 1,
         latencies: LatencyRecorder | None = None,
         T_base_camera: Float[np.ndarray, "4 4"] | None = None,
+        engine: EngineConfig | None = None,
     ) -> None:
         self._policy = policy.eval()
         self._torch_threads = torch_threads
         self._seed = seed
         self._dt_s = dt_s
-        self._steps = policy.inference_steps(num_inference_steps)
+        self.num_inference_steps = policy.inference_steps(num_inference_steps)
         self._T_base_camera = T_base_camera
         if "points" in policy.needs and T_base_camera is None:
             raise ConfigError(
                 f"policy {policy.name} needs the camera's pose in the base frame; calibrate it and give T_base_camera"
             )
-        self._graphs: dict[int, TracedPolicy] = {}
+        self._engine_config = engine if engine is not None else EngineConfig()
+        self._engines: dict[int, PolicyEngine] = {}
         self.latencies = latencies if latencies is not None else LatencyRecorder()
 
     def with_seed(self, seed: int, latencies: LatencyRecorder) -> PolicyRunner:
@@ -74,7 +84,7 @@ class PolicyRunner:
     def warm_up(self, num_key_patches: int) -> None:
         """Get ready for observations with this many key-patches."""
         self._use_threads()
-        self._graph(num_key_patches)
+        self._engine(num_key_patches)
 
     @torch.inference_mode()
     def infer(self, observation: Observation) -> ActionChunk:
@@ -84,13 +94,13 @@ class PolicyRunner:
             InvalidValueError: the policy needs points and the frame has no depth, or none in the workspace.
         """
         self._use_threads()
-        graph = self._graph(len(observation.key_patches))
+        engine = self._engine(len(observation.key_patches))
         with self.latencies.measure("encode"):
-            condition = graph.encode(self.batch(observation))
+            condition = engine.encode(self.batch(observation))
         with self.latencies.measure("sample"):
             generator = torch.Generator().manual_seed(_noise_seed(self._seed, observation.stamp_ns))
             noise = self._policy.draw_noise(1, generator)
-            action = graph.sample(condition, noise)[0].numpy().astype(np.float64)
+            action = engine.sample(condition, noise)[0].numpy().astype(np.float64)
         return ActionChunk(
             stamp_ns=observation.stamp_ns,
             dt_s=self._dt_s,
@@ -120,12 +130,33 @@ class PolicyRunner:
             values["points"] = frame_points(frame, self._T_base_camera, self._policy.config.cloud)
         return {name: torch.from_numpy(value)[None] for name, value in values.items()}
 
-    def _graph(self, num_key_patches: int) -> TracedPolicy:
+    def _engine(self, num_key_patches: int) -> PolicyEngine:
         if not self._policy.needs >= KEY_PATCH_KEYS:
             num_key_patches = 0
-        if num_key_patches not in self._graphs:
-            self._graphs[num_key_patches] = TracedPolicy(self._policy, num_key_patches, self._steps)
-        return self._graphs[num_key_patches]
+        if num_key_patches not in self._engines:
+            with torch.inference_mode(False), torch.no_grad():
+                self._engines[num_key_patches] = self._build(num_key_patches)
+        return self._engines[num_key_patches]
+
+    def _build(self, num_key_patches: int) -> PolicyEngine:
+        def build() -> PolicyEngine:
+            return build_engine(
+                self._engine_config,
+                self._policy,
+                num_key_patches,
+                self.num_inference_steps,
+                self._torch_threads,
+            )
+
+        engine, budget_ms = build(), self._engine_config.budget_ms
+        if budget_ms is None:
+            return engine
+        durations_ms = measure(engine, self._policy, num_key_patches)
+        fitting = steps_within(budget_ms, self.num_inference_steps, *durations_ms)
+        if fitting == self.num_inference_steps:
+            return engine
+        self.num_inference_steps = fitting
+        return build()
 
 
 def _noise_seed(seed: int, stamp_ns: int) -> int:

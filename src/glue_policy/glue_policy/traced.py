@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from glue_policy.engines.base import PolicyEngine
 from glue_policy.policies.base import ACTION_DIM, Batch, Policy
 
 WARM_UP_CALLS = 3
@@ -41,7 +42,7 @@ class _Sample(nn.Module):
         return self.policy.sample(condition, noise, self.num_inference_steps)
 
 
-class TracedPolicy:
+class TracedPolicy(PolicyEngine):
     """The two graphs for one observation at a time and a fixed number of key-patches.
 
     Takes about a second to build. The results differ from the policy's own in the last bits only (tested), and are
@@ -54,6 +55,7 @@ class TracedPolicy:
     """
 
     def __init__(self, policy: Policy, num_key_patches: int, num_inference_steps: int | None = None) -> None:
+        super().__init__()
         observation = policy.example_observation(num_key_patches)
         self._keys = tuple(sorted(policy.needs))
         noise = torch.zeros(1, policy.config.horizon, ACTION_DIM)

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
+from glue_bringup.cli import bench_policy
 from glue_perception.config import load_config, suggest, to_mapping
 from glue_perception.errors import ConfigError
 from glue_perception.picture import make_folder_of, write_picture
@@ -62,6 +63,7 @@ def register(subparsers: argparse._SubParsersAction) -> None:  # type: ignore[ty
         "--video", action="store_true", help="also write each clip with the tracks drawn on it"
     )
     tracking.set_defaults(run=run_tracking)
+    bench_policy.register(benches)
 
 
 def run_tracking(args: argparse.Namespace) -> int:

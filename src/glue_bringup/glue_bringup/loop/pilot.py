@@ -70,4 +70,5 @@ def make_runner(policy: Policy, task: TaskConfig, seed: int, latencies: LatencyR
         torch_threads=task.policy.torch_threads,
         latencies=latencies,
         T_base_camera=task.camera.T_base_camera,
+        engine=task.policy.engine,
     )

@@ -67,6 +67,13 @@ class Prediction(StrEnum):
     SAMPLE = "sample"
 
 
+class NoiseScheduler(StrEnum):
+    """How noise becomes a chunk: `ddim`, deterministic, few steps (paper, III-C); `ddpm`, noise in every step."""
+
+    DDIM = "ddim"
+    DDPM = "ddpm"
+
+
 @dataclass(frozen=True)
 class DiffusionConfig(PolicyConfig):
     """What the policies with Diffusion Policy's action head share.
@@ -75,7 +82,8 @@ class DiffusionConfig(PolicyConfig):
         channels: Of the U-Net's levels.
         step_dim: Width of the diffusion step's embedding.
         num_train_timesteps: Steps of the diffusion process.
-        num_inference_steps: DDIM steps at run time.
+        num_inference_steps: Denoising steps at run time. DDPM is made for all of `num_train_timesteps`.
+        noise_scheduler: See `NoiseScheduler`; training is the same for both.
         prediction: What the U-Net predicts.
     """
 
@@ -83,6 +91,7 @@ class DiffusionConfig(PolicyConfig):
     step_dim: int = 256
     num_train_timesteps: int = 100
     num_inference_steps: int = 10
+    noise_scheduler: NoiseScheduler = NoiseScheduler.DDIM
     prediction: Prediction = Prediction.EPSILON
 
     def __post_init__(self) -> None:

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from glue_perception.errors import ConfigError
 from glue_policy.nets.ddim import DdimSampler
+from glue_policy.nets.ddpm import DdpmSampler
 from glue_policy.nets.unet1d import ConditionalUnet1d
 from glue_policy.policies.base import ACTION_DIM, Batch, Policy
-from glue_policy.policies.configuration import DiffusionConfig, Prediction
+from glue_policy.policies.configuration import DiffusionConfig, NoiseScheduler, Prediction
 
 NOISE_DRAWS = 4
 """Noise and step draws per encoded observation in training. The encoder is most of a step's cost and the loss of one
@@ -33,7 +34,8 @@ class DiffusionPolicy(Policy):
 
     def __init__(self, config: DiffusionConfig, weights: Path | None = None) -> None:
         super().__init__(config, weights)
-        self.diffusion = DdimSampler(config.num_train_timesteps, config.prediction)
+        sampler = DdpmSampler if config.noise_scheduler is NoiseScheduler.DDPM else DdimSampler
+        self.diffusion = sampler(config.num_train_timesteps, config.prediction)
 
     def _build_head(self) -> None:
         config = self.config
@@ -58,7 +60,7 @@ class DiffusionPolicy(Policy):
         noise: Float[Tensor, "b horizon 10"],
         num_inference_steps: int | None = None,
     ) -> Float[Tensor, "b horizon 10"]:
-        """Return action chunks in physical units by DDIM.
+        """Return action chunks in physical units by the configured scheduler.
 
         Raises:
             ConfigError: see `inference_steps`.
