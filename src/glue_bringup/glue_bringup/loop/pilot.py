@@ -61,4 +61,5 @@ def make_runner(policy: Policy, task: TaskConfig, seed: int, latencies: LatencyR
         torch_threads=task.policy.torch_threads,
         latencies=latencies,
         engine=task.policy.engine,
+        seams=task.policy.seams,
     )
