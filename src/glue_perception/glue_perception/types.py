@@ -375,7 +375,8 @@ class ActionChunk:
             this one was still being computed.
 
     Raises:
-        InvalidValueError: wrong shapes, NaN, empty chunk, `frozen` outside 0..horizon, dt_s outside 0..1 s, degenerate rotation.
+        InvalidValueError: wrong shapes, NaN, empty chunk, `frozen` outside 0..horizon, dt_s outside 0..1 s,
+            degenerate rotation.
     """
 
     stamp_ns: int

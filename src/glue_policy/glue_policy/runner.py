@@ -27,10 +27,10 @@ from glue_policy.policies.dp3.configuration_dp3 import Dp3Config
 class PolicyRunner:
     """Runs a policy on observations.
 
-    The noise is seeded by (seed, capture stamp), so with hard seams a chunk is a function of its observation alone: a
-    replay gives the same bits in any order. With other seams it also depends on the chunks before, and with inpainting
-    on how many actions were frozen, which the chunk says. The first observation with a new number of key-patches takes seconds longer, for the
-    engine to be built; `warm_up` spends them beforehand. One thread.
+    The noise is seeded by (seed, capture stamp), so with hard seams a chunk is a function of its observation alone:
+    a replay gives the same bits in any order. With other seams it also depends on the chunks before, and with
+    `inpaint` on how many actions were frozen, which the chunk says. The first observation with a new number of
+    key-patches takes seconds longer, for the engine to be built; `warm_up` spends them beforehand. One thread.
 
     Args:
         policy: In evaluation mode.
@@ -80,8 +80,8 @@ class PolicyRunner:
         self._seam_config = seams if seams is not None else SeamConfig()
         if self._seam_config.mode is SeamMode.INPAINT and not policy.takes_guide:
             raise ConfigError(
-                f"policy {policy.name} cannot go on from a known chunk, which seam 'inpaint' needs; choose 'ensemble' "
-                "or 'hard'"
+                f"policy {policy.name} cannot go on from a known chunk, which seam 'inpaint' needs; choose "
+                "'ensemble' or 'hard'"
             )
         self._seams = ChunkSeams(self._seam_config, policy.config.horizon, dt_s)
         self.latencies = latencies if latencies is not None else LatencyRecorder()

@@ -93,8 +93,8 @@ class TracedPolicy(PolicyEngine):
         values = (condition, noise, guide.action, guide.weight)
         if self._sample_guided is None:
             self._sample_guided = self._record_guided(values)
-        chunk = self._sample_guided(*values)
-        return chunk
+        guided: Tensor = self._sample_guided(*values)
+        return guided
 
     def _record_guided(self, values: tuple[Tensor, ...]) -> Any:
         with torch.inference_mode(False), torch.no_grad():

@@ -203,7 +203,7 @@ def test_engines_agree_on_a_guided_chunk(policy, name):
 
 def test_a_policy_that_cannot_go_on_from_a_chunk_is_refused():
     act = build_policy("act", policy_config("act", "tiny"))
-    with pytest.raises(ConfigError, match="act cannot go on .* choose 'ensemble'"):
+    with pytest.raises(ConfigError, match=r"act cannot go on .* choose 'ensemble'"):
         PolicyRunner(act, seed=0, seams=INPAINT)
     config = policy_config("glue_s", "tiny")
     slow = build_policy("glue_s", replace(config, noise_scheduler=NoiseScheduler.DDPM))
