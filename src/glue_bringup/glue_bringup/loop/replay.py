@@ -209,5 +209,3 @@ def _identical_chunks(a: ActionChunk, b: ActionChunk) -> bool:
     fields = ("position_m", "rotation_6d", "gripper_width_m")
     same = all(np.array_equal(getattr(a, f), getattr(b, f)) for f in fields)
     return same and (a.dt_s, a.frozen) == (b.dt_s, b.frozen)
-        np.array_equal(getattr(a, f), getattr(b, f)) for f in fields
-    )
