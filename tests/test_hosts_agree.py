@@ -34,6 +34,9 @@ class ThereAndStay:
         self._first_ns: int | None = None
         self._start = observation.robot_state.T_base_ee
 
+    def note_in_force(self, stamp_ns, now_ns) -> None:
+        pass
+
     def decide(self, observation) -> Decision:
         if self._first_ns is None:
             self._first_ns = observation.stamp_ns

@@ -11,6 +11,7 @@ from glue_bringup.sim.camera_config import CameraConfig
 from glue_perception.config import load_config, suggest
 from glue_perception.errors import ConfigError
 from glue_perception.pipeline import PerceptionConfig
+from glue_policy.chunk_seams import SeamConfig
 from glue_policy.engines.config import EngineConfig
 
 TASKS_DIRECTORY = Path(__file__).parent / "config" / "tasks"
@@ -28,6 +29,7 @@ class PolicyConfig:
         sync_latency_s: Delay from capture to chunk that the synchronous twin imposes, about what the real-time
             loop has.
         engine: What computes the policy; live episodes and replays share it.
+        seams: How a chunk goes on from the one before.
     """
 
     checkpoint: str
@@ -36,6 +38,7 @@ class PolicyConfig:
     torch_threads: int = 1
     sync_latency_s: float = 0.06
     engine: EngineConfig = field(default_factory=EngineConfig)
+    seams: SeamConfig = field(default_factory=SeamConfig)
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.rate_hz <= 30.0:

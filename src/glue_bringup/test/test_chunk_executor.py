@@ -27,7 +27,7 @@ def make_chunk(stamp_ns: int = 5 * S, horizon: int = 4, dt_s: float = 0.1) -> Ac
 
 def executor_with(chunk: ActionChunk) -> ChunkExecutor:
     executor = ChunkExecutor(ExecutorConfig(linger_s=0.2, lookahead_s=0.1))
-    executor.set_chunk(chunk)
+    executor.set_chunk(chunk, chunk.stamp_ns)
     return executor
 
 
@@ -65,7 +65,7 @@ def test_chunk_expires_after_its_last_action():
 def test_nothing_is_sampled_without_a_chunk():
     executor = ChunkExecutor(ExecutorConfig())
     assert executor.sample(0) is None
-    executor.set_chunk(make_chunk())
+    executor.set_chunk(make_chunk(), 0)
     executor.clear()
     assert executor.sample(5 * S) is None
 
@@ -81,8 +81,17 @@ def test_velocity_is_the_mean_ahead_and_fades_towards_the_end():
 
 def test_newer_chunk_is_in_force_at_once():
     executor = executor_with(make_chunk())
-    executor.set_chunk(make_chunk(5 * S + 100 * MS))
+    executor.set_chunk(make_chunk(5 * S + 100 * MS), 5 * S + 100 * MS)
     np.testing.assert_allclose(executor.sample(5 * S + 100 * MS).T_base_ee[:3, 3], np.zeros(3))
+
+
+def test_the_step_from_chunk_to_chunk_is_told():
+    executor = ChunkExecutor(ExecutorConfig())
+    assert executor.set_chunk(make_chunk(), 5 * S) is None
+    # At 200 ms the first chunk is at (0.02, 0.04), turned by 0.4 rad; the second half as far.
+    jump = executor.set_chunk(make_chunk(5 * S + 100 * MS), 5 * S + 200 * MS)
+    assert jump.position_m == pytest.approx(np.hypot(0.01, 0.02))
+    assert jump.rotation_rad == pytest.approx(0.2)
 
 
 def test_chunk_of_one_action_is_a_constant_target():

@@ -87,6 +87,9 @@ class Forward:
     def reset(self, observation) -> None:
         self.start_ns = time.time_ns()
 
+    def note_in_force(self, stamp_ns, now_ns) -> None:
+        pass
+
     def decide(self, observation) -> Decision:
         self.count += 1
         if self.fail_after is not None and self.count > self.fail_after:

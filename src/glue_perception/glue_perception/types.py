@@ -371,9 +371,12 @@ class ActionChunk:
         position_m: Tool centre point.
         rotation_6d: First two columns of the rotation matrix, one after the other (Zhou et al. 2019).
         gripper_width_m: Distance between the finger tips.
+        frozen: How many actions, from the first on, were taken over from the chunk before; they had to be known while
+            this one was still being computed.
 
     Raises:
-        InvalidValueError: wrong shapes, NaN, empty chunk, dt_s outside 0..1 s, degenerate rotation.
+        InvalidValueError: wrong shapes, NaN, empty chunk, `frozen` outside 0..horizon, dt_s outside 0..1 s,
+            degenerate rotation.
     """
 
     stamp_ns: int
@@ -381,6 +384,7 @@ class ActionChunk:
     position_m: Float[np.ndarray, "horizon 3"]
     rotation_6d: Float[np.ndarray, "horizon 6"]
     gripper_width_m: Float[np.ndarray, "horizon"]
+    frozen: int = 0
 
     def __post_init__(self) -> None:
         _set(self, "stamp_ns", _check_stamp("ActionChunk", self.stamp_ns))
@@ -407,6 +411,8 @@ class ActionChunk:
             )
         gripper = _array("ActionChunk", "gripper_width_m", self.gripper_width_m, np.float64, (horizon,))
         _set(self, "gripper_width_m", gripper)
+        if not 0 <= self.frozen <= horizon:
+            raise InvalidValueError(f"ActionChunk.frozen must lie in 0..{horizon}, not {self.frozen}")
 
     def __len__(self) -> int:
         return len(self.position_m)

@@ -13,22 +13,25 @@ from glue_perception.errors import ConfigError
 from glue_perception.geometry import matrix_from_rotation_6d, rotation_6d_from_matrix
 from glue_perception.timing import LatencyRecorder
 from glue_perception.types import ActionChunk, Observation
+from glue_policy.chunk_seams import ChunkSeams, Draw, SeamConfig, SeamMode
 from glue_policy.data.image import policy_image, relative_xy
 from glue_policy.data.point_cloud import frame_points
 from glue_policy.engines import build_engine
 from glue_policy.engines.base import PolicyEngine
 from glue_policy.engines.config import EngineConfig
 from glue_policy.engines.step_budget import measure, steps_within
-from glue_policy.policies.base import KEY_PATCH_KEYS, Batch, Policy
+from glue_policy.nets.ddim import Guide
+from glue_policy.policies.base import ACTION_DIM, KEY_PATCH_KEYS, Batch, Policy
 from glue_policy.policies.dp3.configuration_dp3 import Dp3Config
 
 
 class PolicyRunner:
     """Runs a policy on observations.
 
-    The noise is seeded by (seed, capture stamp), so a chunk is a function of its observation alone: a replay gives
-    the same bits in any order. The first observation with a new number of key-patches takes seconds longer, for the
-    engine to be built; `warm_up` spends them beforehand. One thread.
+    The noise is seeded by (seed, capture stamp), so with hard seams a chunk is a function of its observation alone:
+    a replay gives the same bits in any order. With other seams it also depends on the chunks before, and with
+    `inpaint` on how many actions were frozen, which the chunk says. The first observation with a new number of
+    key-patches takes seconds longer, for the engine to be built; `warm_up` spends them beforehand. One thread.
 
     Args:
         policy: In evaluation mode.
@@ -40,14 +43,15 @@ class PolicyRunner:
         T_base_camera: Pose of the camera's optical frame in the base frame; only a policy that needs points (dp3)
             uses it.
         engine: What computes the policy; None for the recorded graphs.
+        seams: How a chunk goes on from the one before; None for hard.
 
     Attributes:
         num_inference_steps: As asked for, or fewer if the engine has a budget and was built.
         latencies: As given.
 
     Raises:
-        ConfigError: a number of steps that the policy cannot take, or a policy that needs the camera's pose without
-            it.
+        ConfigError: a number of steps or a seam that the policy cannot take, or a policy that needs the camera's pose
+            without it.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class PolicyRunner:
         latencies: LatencyRecorder | None = None,
         T_base_camera: Float[np.ndarray, "4 4"] | None = None,
         engine: EngineConfig | None = None,
+        seams: SeamConfig | None = None,
     ) -> None:
         self._policy = policy.eval()
         self._torch_threads = torch_threads
@@ -73,22 +78,43 @@ class PolicyRunner:
             )
         self._engine_config = engine if engine is not None else EngineConfig()
         self._engines: dict[int, PolicyEngine] = {}
+        self._seam_config = seams if seams is not None else SeamConfig()
+        if self._seam_config.mode is SeamMode.INPAINT and not policy.takes_guide:
+            raise ConfigError(
+                f"policy {policy.name} cannot go on from a known chunk, which seam 'inpaint' needs; choose "
+                "'ensemble' or 'hard'"
+            )
+        self._seams = ChunkSeams(self._seam_config, policy.config.horizon, dt_s)
         self.latencies = latencies if latencies is not None else LatencyRecorder()
 
     def with_seed(self, seed: int, latencies: LatencyRecorder) -> PolicyRunner:
         """Return a runner with the noise of another seed, which shares this one's recorded graphs."""
         other = copy.copy(self)
         other._seed, other.latencies = seed, latencies
+        other._seams = self._seams.empty()
         return other
 
     def warm_up(self, num_key_patches: int) -> None:
-        """Get ready for observations with this many key-patches."""
+        """Begin an episode of observations with this many key-patches: forget earlier chunks, build the engine."""
         self._use_threads()
-        self._engine(num_key_patches)
+        engine = self._engine(num_key_patches)
+        self._seams.reset()
+        if self._seam_config.mode is SeamMode.INPAINT:
+            condition = torch.zeros(1, self._policy.condition_dim)
+            noise = torch.zeros(1, self._policy.config.horizon, ACTION_DIM)
+            engine.sample(condition, noise, Guide(noise, noise[..., :1]))
+
+    def note_in_force(self, stamp_ns: int, now_ns: int) -> None:
+        """Say that the chunk of the observation at `stamp_ns` has taken over now. Any thread."""
+        self._seams.note_in_force(stamp_ns, now_ns)
 
     @torch.inference_mode()
-    def infer(self, observation: Observation) -> ActionChunk:
+    def infer(self, observation: Observation, frozen: int | None = None) -> ActionChunk:
         """Return the chunk for an observation, stamped with its capture.
+
+        Args:
+            observation: Of one instant.
+            frozen: To repeat a recorded episode: `ActionChunk.frozen` of the record. None works it out.
 
         Raises:
             InvalidValueError: the policy needs points and the frame has no depth, or none in the workspace.
@@ -100,13 +126,16 @@ class PolicyRunner:
         with self.latencies.measure("sample"):
             generator = torch.Generator().manual_seed(_noise_seed(self._seed, observation.stamp_ns))
             noise = self._policy.draw_noise(1, generator)
-            action = engine.sample(condition, noise)[0].numpy().astype(np.float64)
+            draw = self._seams.draw(observation.stamp_ns, frozen)
+            sampled = engine.sample(condition, noise, None if draw is None else _guide(draw))
+            action = self._seams.join(observation.stamp_ns, sampled[0].numpy().astype(np.float64))
         return ActionChunk(
             stamp_ns=observation.stamp_ns,
             dt_s=self._dt_s,
             position_m=action[:, :3],
             rotation_6d=rotation_6d_from_matrix(matrix_from_rotation_6d(action[:, 3:9])),
             gripper_width_m=action[:, 9],
+            frozen=0 if draw is None else draw.frozen,
         )
 
     def _use_threads(self) -> None:
@@ -157,6 +186,11 @@ class PolicyRunner:
             return engine
         self.num_inference_steps = fitting
         return build()
+
+
+def _guide(draw: Draw) -> Guide:
+    action, weight = torch.from_numpy(draw.action), torch.from_numpy(draw.weight)
+    return Guide(action.float()[None], weight.float()[None, :, None])
 
 
 def _noise_seed(seed: int, stamp_ns: int) -> int:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from glue_policy.engines.base import PolicyEngine
+from glue_policy.nets.ddim import Guide
 from glue_policy.policies.base import ACTION_DIM, Batch, Policy
 
 WARM_UP_CALLS = 3
@@ -42,6 +43,11 @@ class _Sample(nn.Module):
         return self.policy.sample(condition, noise, self.num_inference_steps)
 
 
+class _SampleGuided(_Sample):
+    def forward(self, condition: Tensor, noise: Tensor, action: Tensor, weight: Tensor) -> Tensor:
+        return self.policy.sample(condition, noise, self.num_inference_steps, Guide(action, weight))
+
+
 class TracedPolicy(PolicyEngine):
     """The two graphs for one observation at a time and a fixed number of key-patches.
 
@@ -63,6 +69,8 @@ class TracedPolicy(PolicyEngine):
             self._encode = _record(_Encode(policy, self._keys), tuple(observation[k] for k in self._keys))
             condition = torch.zeros(1, policy.condition_dim)
             self._sample = _record(_Sample(policy, num_inference_steps), (condition, noise))
+        self._sample_guided: Any = None
+        self._guided = _SampleGuided(policy, num_inference_steps)
         with torch.inference_mode():
             for _ in range(WARM_UP_CALLS):
                 self.sample(self.encode(observation), noise)
@@ -73,11 +81,28 @@ class TracedPolicy(PolicyEngine):
         return condition
 
     def sample(
-        self, condition: Float[Tensor, "1 w"], noise: Float[Tensor, "1 horizon 10"]
+        self,
+        condition: Float[Tensor, "1 w"],
+        noise: Float[Tensor, "1 horizon 10"],
+        guide: Guide | None = None,
     ) -> Float[Tensor, "1 horizon 10"]:
-        """Return the action chunk in physical units."""
-        chunk: Tensor = self._sample(condition, noise)
-        return chunk
+        """Return the action chunk in physical units; see `PolicyEngine.sample`."""
+        if guide is None:
+            chunk: Tensor = self._sample(condition, noise)
+            return chunk
+        values = (condition, noise, guide.action, guide.weight)
+        if self._sample_guided is None:
+            self._sample_guided = self._record_guided(values)
+        guided: Tensor = self._sample_guided(*values)
+        return guided
+
+    def _record_guided(self, values: tuple[Tensor, ...]) -> Any:
+        with torch.inference_mode(False), torch.no_grad():
+            graph = _record(self._guided, tuple(value.clone() for value in values))
+        with torch.inference_mode():
+            for _ in range(WARM_UP_CALLS):
+                graph(*values)
+        return graph
 
 
 def _record(module: nn.Module, example: tuple[Tensor, ...]) -> Any:

@@ -37,6 +37,10 @@ class ActionSource(Protocol):
         """Return the next actions."""
         ...
 
+    def note_in_force(self, stamp_ns: int, now_ns: int) -> None:
+        """Take note that the chunk of the observation at `stamp_ns` took over at `now_ns`. Any thread."""
+        ...
+
 
 class PolicySource:
     """The learnt policy."""
@@ -45,12 +49,16 @@ class PolicySource:
         self._runner = runner
 
     def reset(self, observation: Observation) -> None:
-        """Get ready for this many key-patches; every chunk depends on one observation alone."""
+        """Forget the episode before and get ready for this many key-patches."""
         self._runner.warm_up(len(observation.key_patches))
 
     def decide(self, observation: Observation) -> Decision:
         """Return the policy's chunk."""
         return Decision(self._runner.infer(observation))
+
+    def note_in_force(self, stamp_ns: int, now_ns: int) -> None:
+        """Let the runner measure how long a chunk takes to come into force."""
+        self._runner.note_in_force(stamp_ns, now_ns)
 
 
 class ExpertSource:
@@ -101,6 +109,9 @@ class ExpertSource:
         demonstrated = self._chunk(observation.stamp_ns, clean.T_base_ee[None, :3, 3], (clean,))
         self._in_force, self._executed_position_m = action, target_m
         return Decision(chunk, demonstrated)
+
+    def note_in_force(self, stamp_ns: int, now_ns: int) -> None:
+        """Do nothing: the expert's actions follow each other without a seam."""
 
     def _disturb(self) -> None:
         if self._noise_m == 0.0:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from glue_bringup.arm.base import ArmDriver
 from glue_bringup.gripper.base import Gripper
 from glue_bringup.recording.episode_recorder import EpisodeRecorder
+from glue_bringup.safety.chunk_executor import SeamJump
 from glue_bringup.safety.supervisor import SafetySupervisor, SupervisorMode
 from glue_bringup.safety.watchdogs import Reason
-from glue_perception.types import RobotState
+from glue_perception.types import ActionChunk, RobotState
 
 
 class ControlStep:
-    """One tick of control at 100 Hz or more. One thread."""
+    """One tick of control at 100 Hz or more. One thread.
+
+    Args:
+        supervisor: Says what is to be done.
+        arm: Does it.
+        gripper: Does it.
+        recorder: Gets everything, or None.
+        in_force: Told of every chunk that takes over: its stamp and the time [ns].
+
+    Attributes:
+        holds: How often the arm was brought to rest, by reason.
+        jumps: Steps of the target from chunk to chunk.
+    """
 
     def __init__(
         self,
@@ -21,12 +35,23 @@ class ControlStep:
         arm: ArmDriver,
         gripper: Gripper,
         recorder: EpisodeRecorder | None,
+        in_force: Callable[[int, int], None] = lambda stamp_ns, now_ns: None,
     ) -> None:
         self._supervisor = supervisor
         self._arm = arm
         self._gripper = gripper
         self._recorder = recorder
+        self._in_force = in_force
         self.holds: Counter[str] = Counter()
+        self.jumps: list[SeamJump] = []
+
+    def submit(self, chunk: ActionChunk, now_ns: int) -> None:
+        """Hand a chunk to the supervisor."""
+        result = self._supervisor.submit(chunk, now_ns)
+        if result.accepted:
+            self._in_force(chunk.stamp_ns, now_ns)
+        if result.jump is not None:
+            self.jumps.append(result.jump)
 
     def tick(self, now_ns: int, state: RobotState) -> None:
         """Ask the supervisor for the command of this instant and pass it on.

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
+
+from glue_bringup.safety.chunk_executor import SeamJump
 from glue_perception.timing import LatencyRecorder
 from glue_policy.evaluation.statistics import wilson_interval
 
@@ -35,6 +38,8 @@ class EpisodeResult:
         holds: How often the safety supervisor held the arm, by reason.
         perception_events: How often the camera's stream was at fault, and what became of searches for lost objects;
             only what happened.
+        seam_jumps: How far the target stepped where a chunk took over from the one before: `p50_mm`, `p95_mm`,
+            `max_mm`, `p95_deg`; empty without any.
         bag: Where the episode was recorded, or empty.
         failure: Why the episode could not begin, or empty.
     """
@@ -50,6 +55,7 @@ class EpisodeResult:
     tracked_share: float
     holds: dict[str, int] = field(default_factory=dict)
     perception_events: dict[str, int] = field(default_factory=dict)
+    seam_jumps: dict[str, float] = field(default_factory=dict)
     bag: str = ""
     failure: str = ""
 
@@ -72,6 +78,21 @@ def refused_episode(seed: int, reason: str) -> EpisodeResult:
         perception_events={FIRST_FRAME_REFUSED: 1},
         failure=" ".join(reason.split()),
     )
+
+
+def summarise_jumps(jumps: Sequence[SeamJump]) -> dict[str, float]:
+    """Return `EpisodeResult.seam_jumps`."""
+    if not jumps:
+        return {}
+    steps_mm = np.array([1e3 * jump.position_m for jump in jumps])
+    turns_deg = np.degrees([jump.rotation_rad for jump in jumps])
+    values = {
+        "p50_mm": np.percentile(steps_mm, 50),
+        "p95_mm": np.percentile(steps_mm, 95),
+        "max_mm": steps_mm.max(),
+        "p95_deg": np.percentile(turns_deg, 95),
+    }
+    return {name: round(float(value), 3) for name, value in values.items()}
 
 
 def summarise(

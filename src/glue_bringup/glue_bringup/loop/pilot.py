@@ -71,4 +71,5 @@ def make_runner(policy: Policy, task: TaskConfig, seed: int, latencies: LatencyR
         latencies=latencies,
         T_base_camera=task.camera.T_base_camera,
         engine=task.policy.engine,
+        seams=task.policy.seams,
     )

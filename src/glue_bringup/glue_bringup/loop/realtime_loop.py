@@ -25,7 +25,7 @@ from glue_bringup.gripper.base import Gripper
 from glue_bringup.loop.action_source import ActionSource
 from glue_bringup.loop.control_step import ControlStep
 from glue_bringup.loop.deadlines import DeadlineCounter
-from glue_bringup.loop.episode import EpisodeResult
+from glue_bringup.loop.episode import EpisodeResult, summarise_jumps
 from glue_bringup.loop.mailbox import Mailbox
 from glue_bringup.loop.perceiver import Perceiver
 from glue_bringup.loop.schedule import PolicySchedule
@@ -87,7 +87,9 @@ class RealtimeLoop:
         self._clock = clock or SystemClock()
         self._perceiver = Perceiver(pipeline, recorder, latencies)
         self._supervisor = SafetySupervisor(task.safety, limits_for(robot.model))
-        self._control = ControlStep(self._supervisor, robot.arm, robot.gripper, recorder)
+        self._control = ControlStep(
+            self._supervisor, robot.arm, robot.gripper, recorder, source.note_in_force
+        )
         self._schedule = PolicySchedule(task.policy.rate_hz)
         self._deadlines = DeadlineCounter(task.policy.rate_hz)
         self._states: deque[RobotState] = deque(maxlen=STATE_HISTORY)
@@ -190,7 +192,7 @@ class RealtimeLoop:
                     self._supervisor.note_key_patches(seen[1])
                 chunk = self._chunks.take(0.0)
                 if chunk is not None:
-                    self._supervisor.submit(chunk, now_ns)
+                    self._control.submit(chunk, now_ns)
                 self._control.tick(now_ns, state)
             due_s += period_s
             late_s = time.perf_counter() - due_s
@@ -250,4 +252,5 @@ class RealtimeLoop:
             tracked_share=round(self._perceiver.tracked_share, 4),
             holds=dict(self._control.holds),
             perception_events=self._perceiver.events,
+            seam_jumps=summarise_jumps(self._control.jumps),
         )

@@ -130,7 +130,8 @@ def replay(
             chunk = None
             if recorded is not None:
                 with latencies.measure("policy"):
-                    chunk = runner.infer(Observation(frame, patches, _state_at(states, frame.stamp_ns)))
+                    observation = Observation(frame, patches, _state_at(states, frame.stamp_ns))
+                    chunk = runner.infer(observation, frozen=recorded.frozen)
             yield ReplayedFrame(frame, patches, recorded_patches.get(frame.stamp_ns), chunk, recorded)
     if count == 0:
         raise BagError("the bag holds no images on /camera/camera/color/image_raw; was the camera recorded?")
@@ -206,4 +207,5 @@ def _identical_patches(a: KeyPatches, b: KeyPatches) -> bool:
 
 def _identical_chunks(a: ActionChunk, b: ActionChunk) -> bool:
     fields = ("position_m", "rotation_6d", "gripper_width_m")
-    return a.dt_s == b.dt_s and all(np.array_equal(getattr(a, f), getattr(b, f)) for f in fields)
+    same = all(np.array_equal(getattr(a, f), getattr(b, f)) for f in fields)
+    return same and (a.dt_s, a.frozen) == (b.dt_s, b.frozen)

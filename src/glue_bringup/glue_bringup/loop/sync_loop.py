@@ -6,7 +6,7 @@ from glue_bringup.arm.limits import RobotModel, limits_for
 from glue_bringup.loop.action_source import ActionSource
 from glue_bringup.loop.control_step import ControlStep
 from glue_bringup.loop.deadlines import DeadlineCounter
-from glue_bringup.loop.episode import EpisodeResult
+from glue_bringup.loop.episode import EpisodeResult, summarise_jumps
 from glue_bringup.loop.perceiver import KeyPatchSource, Perceiver
 from glue_bringup.loop.schedule import PolicySchedule
 from glue_bringup.recording.episode_recorder import EpisodeRecorder
@@ -46,7 +46,7 @@ class SyncLoop:
         task, twin = self._task, self._twin
         twin.reset(seed)
         supervisor = SafetySupervisor(task.safety, limits_for(RobotModel.FR3))
-        control = ControlStep(supervisor, twin.arm, twin.gripper, recorder)
+        control = ControlStep(supervisor, twin.arm, twin.gripper, recorder, source.note_in_force)
         perceiver = Perceiver(self._pipeline, recorder, self._latencies)
         schedule, deadlines = PolicySchedule(task.policy.rate_hz), DeadlineCounter(task.policy.rate_hz)
         waiting: list[tuple[int, ActionChunk]] = []
@@ -54,7 +54,8 @@ class SyncLoop:
         def decide(observation: Observation) -> None:
             supervisor.note_frame(observation.stamp_ns)
             supervisor.note_key_patches(observation.key_patches)
-            if not schedule.due(observation.stamp_ns):
+            # As on a robot, the next step begins when the last one is done.
+            if waiting or not schedule.due(observation.stamp_ns):
                 return
             with self._latencies.measure("policy"):
                 decision = source.decide(observation)
@@ -85,7 +86,7 @@ class SyncLoop:
                 control_index += 1
                 while waiting and waiting[0][0] <= now_ns:
                     chunk = waiting.pop(0)[1]
-                    supervisor.submit(chunk, now_ns)
+                    control.submit(chunk, now_ns)
                     deadlines.chunk(chunk.stamp_ns, now_ns)
                 control.tick(now_ns, twin.arm.state())
             next_ns = min(
@@ -109,6 +110,7 @@ class SyncLoop:
             tracked_share=round(perceiver.tracked_share, 4),
             holds=dict(control.holds),
             perception_events=perceiver.events,
+            seam_jumps=summarise_jumps(control.jumps),
         )
 
 

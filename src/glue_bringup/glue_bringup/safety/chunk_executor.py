@@ -35,6 +35,14 @@ class TargetSample:
     gripper_width_m: float
 
 
+@dataclass(frozen=True)
+class SeamJump:
+    """By how much the target steps when one chunk takes over from another; the motion limiter smooths it."""
+
+    position_m: float
+    rotation_rad: float
+
+
 class ChunkExecutor:
     """Holds the newest chunk and samples it.
 
@@ -56,11 +64,18 @@ class ChunkExecutor:
         """The chunk in force."""
         return self._chunk
 
-    def set_chunk(self, chunk: ActionChunk) -> None:
-        """Put a chunk in force instead of the last one."""
+    def set_chunk(self, chunk: ActionChunk, now_ns: int) -> SeamJump | None:
+        """Put a chunk in force instead of the last one; return the step of the target, None without a last one."""
+        before = self.sample(now_ns)
         self._chunk = chunk
         self._rotations = matrix_from_rotation_6d(chunk.rotation_6d)
         self._turns = {}
+        after = self.sample(now_ns)
+        if before is None or after is None:
+            return None
+        turn = rotation_vector(after.T_base_ee[:3, :3] @ before.T_base_ee[:3, :3].T)
+        step_m = after.T_base_ee[:3, 3] - before.T_base_ee[:3, 3]
+        return SeamJump(float(np.linalg.norm(step_m)), float(np.linalg.norm(turn)))
 
     def clear(self) -> None:
         """Forget the chunk."""

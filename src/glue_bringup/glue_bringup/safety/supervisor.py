@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from glue_bringup.arm.limits import RobotLimits
-from glue_bringup.safety.chunk_executor import ChunkExecutor, TargetSample
+from glue_bringup.safety.chunk_executor import ChunkExecutor, SeamJump, TargetSample
 from glue_bringup.safety.config import SafetyConfig
 from glue_bringup.safety.motion_limiter import MotionLimiter
 from glue_bringup.safety.watchdogs import Reason, Watchdogs
@@ -50,10 +50,12 @@ class SubmitResult:
     Attributes:
         accepted: True if the chunk is now in force.
         reason: Why not; empty if it is.
+        jump: The step of the target from the chunk before; None without one.
     """
 
     accepted: bool
     reason: str = ""
+    jump: SeamJump | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +135,7 @@ class SafetySupervisor:
             return SubmitResult(False, "the time of its last action has passed; the policy is too slow")
         if current is not None and chunk.stamp_ns < current.stamp_ns:
             return SubmitResult(False, "a chunk of a newer observation is in force")
-        self._executor.set_chunk(chunk)
-        return SubmitResult(True)
+        return SubmitResult(True, jump=self._executor.set_chunk(chunk, now_ns))
 
     def note_frame(self, stamp_ns: int) -> None:
         """Take note that perception has seen the frame of this stamp."""

@@ -138,6 +138,7 @@ def action_chunk_message(chunk: ActionChunk) -> Any:
     return message_class("glue_msgs/msg/ActionChunk")(
         header=header(chunk.stamp_ns, topics.BASE_FRAME),
         dt=float(chunk.dt_s),
+        frozen=chunk.frozen,
         targets=[
             make(position=point_message(position), rotation_6d=rotation, gripper_width=float(width))
             for position, rotation, width in zip(
@@ -156,6 +157,7 @@ def action_chunk_of(message: Any) -> ActionChunk:
         position_m=np.array([(t.position.x, t.position.y, t.position.z) for t in targets]).reshape(-1, 3),
         rotation_6d=np.array([t.rotation_6d for t in targets], dtype=np.float64).reshape(-1, 6),
         gripper_width_m=np.array([t.gripper_width for t in targets], dtype=np.float64),
+        frozen=int(message.frozen),
     )
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from glue_perception.timing import LatencyRecorder
+from glue_policy.nets.ddim import Guide
 from glue_policy.policies.base import Batch
 
 
@@ -29,6 +30,12 @@ class PolicyEngine(ABC):
 
     @abstractmethod
     def sample(
-        self, condition: Float[Tensor, "1 w"], noise: Float[Tensor, "1 horizon 10"]
+        self,
+        condition: Float[Tensor, "1 w"],
+        noise: Float[Tensor, "1 horizon 10"],
+        guide: Guide | None = None,
     ) -> Float[Tensor, "1 horizon 10"]:
-        """Return the action chunk in physical units."""
+        """Return the action chunk in physical units, going on from `guide` if there is one.
+
+        The first guided chunk may take seconds longer, for what computes it to be built.
+        """

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from glue_perception.errors import ConfigError
 from glue_policy.engines.base import PolicyEngine
 from glue_policy.engines.config import EngineConfig, Precision
 from glue_policy.engines.openvino_graph import Graph, compile_graph, compile_loop
 from glue_policy.engines.quartered import CellFeatures, FusedCondition, GlobalTokens, QuarteredEncoder
-from glue_policy.engines.rearranged import RearrangedSampler
+from glue_policy.engines.rearranged import GuidedDenoisingStep, RearrangedSampler
+from glue_policy.nets.ddim import Guide
 from glue_policy.policies.base import ACTION_DIM, Batch, Policy
 from glue_policy.policies.diffusion import DiffusionPolicy
 from glue_policy.policies.glue.modeling_glue import GluePolicy
@@ -41,7 +45,7 @@ class OpenVinoEngine(PolicyEngine):
         threads: int,
     ) -> None:
         super().__init__()
-        self._policy = policy
+        self._policy, self._num_inference_steps, self._threads = policy, num_inference_steps, threads
         self._keys = tuple(sorted(policy.needs))
         self._quarters: QuarteredEncoder | None = None
         example = policy.example_observation(num_key_patches)
@@ -65,11 +69,24 @@ class OpenVinoEngine(PolicyEngine):
             return self._whole(*(observation[key] for key in self._keys))
 
     def sample(
-        self, condition: Float[Tensor, "1 w"], noise: Float[Tensor, "1 horizon 10"]
+        self,
+        condition: Float[Tensor, "1 w"],
+        noise: Float[Tensor, "1 horizon 10"],
+        guide: Guide | None = None,
     ) -> Float[Tensor, "1 horizon 10"]:
-        """Return the action chunk in physical units."""
+        """Return the action chunk in physical units; see `PolicyEngine.sample`."""
+        action_range = self._policy.action_range
         with self.parts.measure("head"), torch.no_grad():
-            return self._policy.action_range.restore(self._sampler(condition, noise[0])[None])
+            if guide is None:
+                return action_range.restore(self._sampler(condition, noise[0])[None])
+            known = action_range.normalise(guide.action)[0]
+            carried = torch.cat([noise[0], known, guide.weight[0]], dim=1)
+            return action_range.restore(self._guided_sampler(condition, carried)[None, :, :ACTION_DIM])
+
+    @cached_property
+    def _guided_sampler(self) -> Graph:
+        with torch.inference_mode(False):
+            return _sampler(self._policy, self._num_inference_steps, self._threads, is_guided=True)
 
     def _quartered(
         self, policy: GluePolicy, example: Batch, config: EngineConfig, threads: int
@@ -114,12 +131,24 @@ class _Sample(nn.Module):
         return self.policy.action_range.normalise(chunk)[0]
 
 
-def _sampler(policy: Policy, num_inference_steps: int, threads: int) -> Graph:
-    """Return (condition [1 w], noise [horizon 10]) -> normalised chunk [horizon 10]."""
+def _sampler(policy: Policy, num_inference_steps: int, threads: int, is_guided: bool = False) -> Graph:
+    """Return (condition [1 w], noise [horizon 10]) -> normalised chunk [horizon 10].
+
+    The guided one takes and gives [horizon 21], see `GuidedDenoisingStep`.
+
+    Raises:
+        ConfigError: guided, but the policy takes no guide.
+    """
+    if is_guided and not policy.takes_guide:
+        raise ConfigError(f"policy {policy.name} cannot go on from a known chunk")
     condition, noise = torch.zeros(1, policy.condition_dim), torch.zeros(policy.config.horizon, ACTION_DIM)
     if not isinstance(policy, DiffusionPolicy):
         return compile_graph(
             _Sample(policy, num_inference_steps), (condition, noise), Precision.FLOAT32, threads
         )
     parts = RearrangedSampler(policy, num_inference_steps).eval()
+    if is_guided:
+        carried = torch.cat([noise, noise, noise[:, :1]], dim=1)
+        step = GuidedDenoisingStep(parts.step)
+        return compile_loop(parts.films, step, condition, carried, parts.coefficients, threads)
     return compile_loop(parts.films, parts.step, condition, noise, parts.coefficients, threads)

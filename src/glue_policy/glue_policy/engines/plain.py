@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from glue_policy.engines.base import PolicyEngine
+from glue_policy.nets.ddim import Guide
 from glue_policy.policies.base import Batch, Policy
 
 
@@ -30,7 +31,10 @@ class PlainEngine(PolicyEngine):
 
     @torch.inference_mode()
     def sample(
-        self, condition: Float[Tensor, "1 w"], noise: Float[Tensor, "1 horizon 10"]
+        self,
+        condition: Float[Tensor, "1 w"],
+        noise: Float[Tensor, "1 horizon 10"],
+        guide: Guide | None = None,
     ) -> Float[Tensor, "1 horizon 10"]:
-        """Return the action chunk in physical units."""
-        return self._policy.sample(condition, noise, self._num_inference_steps)
+        """Return the action chunk in physical units; see `PolicyEngine.sample`."""
+        return self._policy.sample(condition, noise, self._num_inference_steps, guide)

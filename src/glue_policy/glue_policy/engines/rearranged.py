@@ -17,7 +17,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from glue_policy.nets.ddim import Guide, guided
 from glue_policy.nets.unet1d import ConditionalUnet1d, ConvBlock, FilmResidual, Level
+from glue_policy.policies.base import ACTION_DIM
 from glue_policy.policies.configuration import Prediction
 from glue_policy.policies.diffusion import DiffusionPolicy
 
@@ -156,7 +158,11 @@ class DenoisingStep(nn.Module):
         self.out = _Convolution(cast(nn.Conv1d, unet.last[1]))
 
     def forward(
-        self, x: Float[Tensor, "l a"], film: Float[Tensor, "1 f"], coefficients: Float[Tensor, "1 4"]
+        self,
+        x: Float[Tensor, "l a"],
+        film: Float[Tensor, "1 f"],
+        coefficients: Float[Tensor, "1 4"],
+        guide: Guide | None = None,
     ) -> Float[Tensor, "l a"]:
         """Return the chunk after the step; `coefficients` are the numbers of `DdimCoefficients` but for the first."""
         signal, spread, next_signal, next_spread = (coefficients[:, k : k + 1] for k in range(4))
@@ -165,7 +171,10 @@ class DenoisingStep(nn.Module):
             noise, clean = predicted, (x - spread * predicted) / signal
         else:
             noise, clean = (x - signal * predicted) / spread, predicted
-        return next_signal * clean.clamp(-1.0, 1.0) + next_spread * noise
+        clean = clean.clamp(-1.0, 1.0)
+        if guide is not None:
+            clean, noise = guided(x, clean, noise, signal, spread, guide)
+        return next_signal * clean + next_spread * noise
 
     def _predict(self, x: Float[Tensor, "l a"], film: Float[Tensor, "1 f"]) -> Float[Tensor, "l a"]:
         skips: list[Tensor] = []
@@ -179,6 +188,30 @@ class DenoisingStep(nn.Module):
             x = grow(level(torch.cat([x, skips.pop()], dim=1), film))
         out: Tensor = self.out(self.last(x))
         return out
+
+
+class GuidedDenoisingStep(nn.Module):
+    """One DDIM step of one chunk that is drawn to a known one.
+
+    What is carried from step to step is chunk, known chunk and weight side by side, of which only the first changes.
+
+    Args:
+        step: Without a guide.
+    """
+
+    def __init__(self, step: DenoisingStep) -> None:
+        super().__init__()
+        self.step = step
+
+    def forward(
+        self,
+        carried: Float[Tensor, "l 2a+1"],
+        film: Float[Tensor, "1 f"],
+        coefficients: Float[Tensor, "1 4"],
+    ) -> Float[Tensor, "l 2a+1"]:
+        """Return what is carried after the step."""
+        x, known, weight = carried[:, :ACTION_DIM], carried[:, ACTION_DIM:-1], carried[:, -1:]
+        return torch.cat([self.step(x, film, coefficients, Guide(known, weight)), known, weight], dim=1)
 
 
 class RearrangedSampler(nn.Module):

@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from glue_perception.errors import ConfigError, InvalidValueError
+from glue_policy.nets.ddim import Guide
 from glue_policy.policies.configuration import PolicyConfig
 from glue_policy.policies.normalisation import action_normaliser, joint_normaliser
 
@@ -116,6 +117,7 @@ class Policy(nn.Module, ABC):
         condition: Float[Tensor, "b w"],
         noise: Float[Tensor, "b horizon 10"],
         num_inference_steps: int | None = None,
+        guide: Guide | None = None,
     ) -> Float[Tensor, "b horizon 10"]:
         """Return action chunks in physical units.
 
@@ -123,6 +125,10 @@ class Policy(nn.Module, ABC):
             condition: From `encode`.
             noise: From `draw_noise`; a policy without randomness at run time ignores it.
             num_inference_steps: See `inference_steps`.
+            guide: A known chunk in physical units to go on from; only where `takes_guide`.
+
+        Raises:
+            ConfigError: a number of steps, or a guide, that the policy cannot take.
         """
 
     def inference_steps(self, requested: int | None) -> int:
@@ -136,6 +142,11 @@ class Policy(nn.Module, ABC):
         if requested is not None and requested < 1:
             raise ConfigError(f"num_inference_steps must be at least 1, not {requested}")
         return 1
+
+    @property
+    def takes_guide(self) -> bool:
+        """Whether `sample` can go on from a known chunk."""
+        return False
 
     def draw_noise(self, count: int, generator: torch.Generator) -> Float[Tensor, "b horizon 10"]:
         """Return the noise that sampling starts from."""

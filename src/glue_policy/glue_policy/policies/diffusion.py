@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from glue_perception.errors import ConfigError
-from glue_policy.nets.ddim import DdimSampler
+from glue_policy.nets.ddim import DdimSampler, Guide
 from glue_policy.nets.ddpm import DdpmSampler
 from glue_policy.nets.unet1d import ConditionalUnet1d
 from glue_policy.policies.base import ACTION_DIM, Batch, Policy
@@ -59,18 +59,31 @@ class DiffusionPolicy(Policy):
         condition: Float[Tensor, "b w"],
         noise: Float[Tensor, "b horizon 10"],
         num_inference_steps: int | None = None,
+        guide: Guide | None = None,
     ) -> Float[Tensor, "b horizon 10"]:
         """Return action chunks in physical units by the configured scheduler.
 
         Raises:
-            ConfigError: see `inference_steps`.
+            ConfigError: see `inference_steps`; or a guide with another scheduler than DDIM.
         """
-        chunk = self.diffusion.sample(
-            lambda noisy, step: self.unet(noisy, step, condition),
-            noise,
-            self.inference_steps(num_inference_steps),
-        )
+        steps = self.inference_steps(num_inference_steps)
+
+        def model(noisy: Tensor, step: Tensor) -> Tensor:
+            return self.unet(noisy, step, condition)
+
+        if guide is None:
+            chunk = self.diffusion.sample(model, noise, steps)
+        else:
+            if not self.takes_guide:
+                raise ConfigError("a chunk can go on from a known one with noise_scheduler 'ddim' only")
+            known = Guide(self.action_range.normalise(guide.action), guide.weight)
+            chunk = self.diffusion.sample_guided(model, noise, steps, known)
         return self.action_range.restore(chunk)
+
+    @property
+    def takes_guide(self) -> bool:
+        """Whether `sample` can go on from a known chunk: with DDIM, which says in every step where it is going."""
+        return self.config.noise_scheduler is NoiseScheduler.DDIM
 
     def _loss(self, batch: Batch, generator: torch.Generator | None) -> Float[Tensor, ""]:
         """Return the mean squared error over valid actions of the predicted noise (paper, eq. 5), or chunk."""

@@ -19,7 +19,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from glue_perception.errors import ConfigError
 from glue_policy.nets.act_transformer import DecoderLayer, EncoderLayer, line_code, map_code
+from glue_policy.nets.ddim import Guide
 from glue_policy.nets.feature_map import FeatureMap, MapEncoder
 from glue_policy.nets.resnet import Norm, resnet18_weights_directory
 from glue_policy.nets.vit import clip_weights_directory
@@ -115,8 +117,15 @@ class ActPolicy(Policy):
         condition: Float[Tensor, "b w"],
         noise: Float[Tensor, "b horizon 10"],
         num_inference_steps: int | None = None,
+        guide: Guide | None = None,
     ) -> Float[Tensor, "b horizon 10"]:
-        """Return action chunks in physical units; neither the noise nor the number of steps plays a part."""
+        """Return action chunks in physical units; neither the noise nor the number of steps plays a part.
+
+        Raises:
+            ConfigError: with a guide; nothing is sampled that could go on from it.
+        """
+        if guide is not None:
+            raise ConfigError("policy act cannot go on from a known chunk; choose seam 'ensemble' or 'hard'")
         return self.action_range.restore(self.decode(condition.view(len(condition), -1, self.config.dim)))
 
     def _encode(self, observation: Batch) -> Float[Tensor, "b w"]:
