@@ -101,12 +101,6 @@ class ChunkSeams:
         self._chunks: deque[tuple[int, Actions]] = deque(maxlen=horizon)
         self._delays_ns: deque[int] = deque(maxlen=MEASURED_CHUNKS)
 
-    def empty(self) -> ChunkSeams:
-        """Return one without chunks for another episode, with the delays measured so far."""
-        other = ChunkSeams(self._config, self._horizon, self._dt_ns / NS_PER_S)
-        other._delays_ns.extend(self._delays_ns)
-        return other
-
     def reset(self) -> None:
         """Begin an episode. Measured delays are kept: they belong to the machine."""
         self._chunks.clear()

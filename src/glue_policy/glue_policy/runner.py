@@ -91,7 +91,7 @@ class PolicyRunner:
         """Return a runner with the noise of another seed, which shares this one's recorded graphs."""
         other = copy.copy(self)
         other._seed, other.latencies = seed, latencies
-        other._seams = self._seams.empty()
+        other._seams = ChunkSeams(self._seam_config, self._policy.config.horizon, self._dt_s)
         return other
 
     def warm_up(self, num_key_patches: int) -> None:

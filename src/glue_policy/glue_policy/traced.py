@@ -43,7 +43,12 @@ class _Sample(nn.Module):
         return self.policy.sample(condition, noise, self.num_inference_steps)
 
 
-class _SampleGuided(_Sample):
+class _SampleGuided(nn.Module):
+    def __init__(self, policy: Policy, num_inference_steps: int | None) -> None:
+        super().__init__()
+        self.policy = policy
+        self.num_inference_steps = num_inference_steps
+
     def forward(self, condition: Tensor, noise: Tensor, action: Tensor, weight: Tensor) -> Tensor:
         return self.policy.sample(condition, noise, self.num_inference_steps, Guide(action, weight))
 

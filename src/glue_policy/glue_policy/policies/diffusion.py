@@ -69,7 +69,8 @@ class DiffusionPolicy(Policy):
         steps = self.inference_steps(num_inference_steps)
 
         def model(noisy: Tensor, step: Tensor) -> Tensor:
-            return self.unet(noisy, step, condition)
+            predicted: Tensor = self.unet(noisy, step, condition)
+            return predicted
 
         if guide is None:
             chunk = self.diffusion.sample(model, noise, steps)
