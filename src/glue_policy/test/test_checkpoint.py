@@ -68,7 +68,10 @@ def test_truncated_weights(saved: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("policy", "actt", "'actt'"),
+        ("policy", "actt", "'actt', which is unknown here. Did you mean 'act'"),
+        ("policy", ["glue"], "unknown here"),
+        ("policy", "dp", "has no section 'dp'"),
+        ("action_space", ["joint_position_rad[7]"], "another action space.*joint_position_rad"),
         ("format", "glue_checkpoint_9", "glue_checkpoint_9"),
         ("glue", {"horizn": 16}, "Did you mean 'horizon'"),
     ],
@@ -78,6 +81,26 @@ def test_another_policy_format_or_key_is_refused(saved: Path, key: str, value: o
     (saved / CONFIG_FILE).write_text(yaml.safe_dump({**data, key: value}))
     with pytest.raises(CheckpointError, match=message):
         load_policy(saved)
+
+
+def test_weights_of_another_policy_under_a_name(saved: Path) -> None:
+    data = yaml.safe_load((saved / CONFIG_FILE).read_text())
+    (saved / CONFIG_FILE).write_text(yaml.safe_dump({**data, "policy": "dp", "dp": {}}))
+    with pytest.raises(CheckpointError, match="does not fit its configuration"):
+        load_policy(saved)
+
+
+def test_actions_of_another_width_are_named(saved: Path) -> None:
+    damage_weights(saved, "action_range.centre", torch.zeros(7))
+    with pytest.raises(CheckpointError, match="another action space: its actions have 7 values, ours 10"):
+        load_policy(saved)
+
+
+def test_a_checkpoint_from_before_action_spaces_were_written_down(saved: Path) -> None:
+    data = yaml.safe_load((saved / CONFIG_FILE).read_text())
+    del data["action_space"]
+    (saved / CONFIG_FILE).write_text(yaml.safe_dump(data))
+    load_policy(saved, name="glue")
 
 
 def test_missing_configuration(saved: Path) -> None:

@@ -3,6 +3,7 @@ import torch
 
 from glue_policy.nets.ddim import DdimSampler
 from glue_policy.nets.unet1d import ConditionalUnet1d
+from glue_policy.policies.configuration import Prediction
 
 
 def unet() -> ConditionalUnet1d:
@@ -26,13 +27,16 @@ def test_samples_of_a_batch_do_not_mix() -> None:
     torch.testing.assert_close(model(x, step, condition)[1:2], alone, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("prediction", Prediction)
 @pytest.mark.parametrize("steps", [1, 10, 16, 100])
-def test_ddim_recovers_what_a_perfect_noise_model_knows(steps: int) -> None:
-    sampler = DdimSampler(100)
+def test_ddim_recovers_what_a_perfect_model_knows(steps: int, prediction: Prediction) -> None:
+    sampler = DdimSampler(100, prediction)
     clean = torch.rand(2, 16, 10, generator=torch.Generator().manual_seed(1)) * 1.8 - 0.9
     ones, zeros = torch.ones_like(clean), torch.zeros_like(clean)
 
     def perfect(noisy: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+        if prediction is Prediction.SAMPLE:
+            return clean
         signal, noise = sampler.add_noise(ones, zeros, step), sampler.add_noise(zeros, ones, step)
         return (noisy - signal * clean) / noise
 

@@ -1,5 +1,6 @@
 """What every policy promises, tested for all of them at once."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,16 @@ def test_the_recorded_graphs_agree_with_the_policy(policy: Policy) -> None:
         torch.testing.assert_close(
             graphs.sample(condition, noise), policy.sample(condition, noise), atol=1e-5, rtol=1e-4
         )
+
+
+def test_everything_is_where_the_policy_is(policy: Policy, batch: Batch) -> None:
+    """On the meta device, which refuses to mix with the processor as a GPU does, and is on every machine."""
+    there = copy.deepcopy(policy).to("meta")
+    moved = {k: v.to("meta") for k, v in batch.items()}
+    loss = there.loss(moved, seeded(0))
+    loss.backward()
+    assert loss.device.type == "meta"
+    assert there.predict(moved, seeded(0)).device.type == "meta"
 
 
 def test_an_example_observation_is_one(policy: Policy) -> None:

@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from disc_demonstrations import disc_observation
 
-from glue_perception.errors import ConfigError
+from glue_perception.errors import ConfigError, InvalidValueError
 from glue_perception.geometry import matrix_from_rotation_6d
 from glue_perception.timing import LatencyRecorder
-from glue_perception.types import ActionChunk
+from glue_perception.types import ActionChunk, CameraFrame
+from glue_policy.policies import build_policy, policy_config
 from glue_policy.policies.glue.configuration_glue import GlueConfig
 from glue_policy.policies.glue.modeling_glue import GluePolicy
 from glue_policy.runner import PolicyRunner
@@ -86,6 +89,38 @@ def test_the_recorded_graphs_agree_with_the_policy(policy: GluePolicy) -> None:
             torch.testing.assert_close(condition, policy.encode(observation), atol=1e-5, rtol=1e-5)
             torch.testing.assert_close(chunk, policy.sample(condition, noise, 10), atol=1e-5, rtol=1e-5)
             assert torch.equal(chunk, graphs.sample(graphs.encode(observation), noise))
+
+
+def test_points_come_from_depth_and_the_camera_s_pose() -> None:
+    torch.manual_seed(0)
+    policy = build_policy("dp3", policy_config("dp3", "tiny"))
+    T_base_camera = np.eye(4)
+    T_base_camera[:3, :3], T_base_camera[:3, 3] = np.diag([1.0, -1.0, -1.0]), [0.5, 0.0, 1.0]
+    with pytest.raises(ConfigError, match="give T_base_camera"):
+        PolicyRunner(policy, seed=0)
+    runner = PolicyRunner(policy, seed=0, num_inference_steps=2, T_base_camera=T_base_camera)
+    observation = disc_observation(0, 1)
+    with pytest.raises(InvalidValueError, match="needs depth"):
+        runner.infer(observation)
+
+    def at(height_m: float) -> bytes:
+        rgb = observation.frame.rgb
+        K = np.array([[60.0, 0.0, 32.0], [0.0, 60.0, 24.0], [0.0, 0.0, 1.0]])
+        depth_m = np.full(rgb.shape[:2], 1.0 - height_m, dtype=np.float32)
+        frame = CameraFrame(1, "camera", rgb, K, depth_m)
+        return bits(runner.infer(replace(observation, frame=frame)))
+
+    assert at(0.1) == at(0.1)
+    assert at(0.1) != at(0.2)
+
+
+@pytest.mark.parametrize("name", ["glue_s", "dp", "act"])
+def test_any_policy_runs(name: str) -> None:
+    torch.manual_seed(0)
+    runner = PolicyRunner(build_policy(name, policy_config(name, "tiny")), seed=0, num_inference_steps=2)
+    chunk = runner.infer(disc_observation(0, 123))
+    assert (chunk.stamp_ns, len(chunk)) == (123, 16)
+    assert bits(chunk) == bits(runner.infer(disc_observation(0, 123)))
 
 
 def test_observations_may_differ_in_their_number_of_key_patches(policy: GluePolicy) -> None:
