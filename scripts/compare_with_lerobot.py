@@ -3,9 +3,15 @@
     python scripts/compare_with_lerobot.py
 
 Runs in an environment of its own that holds LeRobot (0.4.4 was used), with `src/glue_perception` on PYTHONPATH;
-LeRobot is never needed otherwise. Weights and inputs come from the recipe in
-`src/glue_policy/test/lerobot_networks.py`, so only outputs are written: a few kB to
-`src/glue_policy/test/data/lerobot_networks.safetensors`.
+LeRobot is never needed otherwise. Its requirements exclude our torch, so it is installed without them:
+
+    pip install torch==2.13.0 accelerate av==15.1.0 datasets==4.8.5 deepdiff diffusers==0.35.2 draccus==0.10.0
+    pip install einops gymnasium huggingface_hub==0.36.2 imageio jsonlines opencv-python-headless packaging
+    pip install pyserial termcolor
+    pip install --no-deps torchvision==0.28.0 lerobot==0.4.4
+
+Weights and inputs come from the recipe in `src/glue_policy/test/lerobot_networks.py`, so only outputs are written: a
+few kB to `src/glue_policy/test/data/lerobot_networks.safetensors`.
 """
 
 from __future__ import annotations

@@ -67,6 +67,22 @@ def test_diffusion_policy_cuts_anywhere_in_training_each_image_for_itself() -> N
 
 
 @torch.no_grad()
+def test_places_are_not_rounded_by_mixed_precision() -> None:
+    policy = built("dp")
+    features = torch.randn(2, 128, 7, 7)
+    softmax = policy.image_encoder.softmax
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        places = softmax(features)
+    assert places.dtype == torch.float32
+    assert not torch.equal(places, places.bfloat16().float())
+    policy = built("dp3")
+    batch = random_batch(2, 8, 16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        code = policy.point_encoder(batch["points"])
+    assert torch.equal(code, policy.point_encoder(batch["points"]))
+
+
+@torch.no_grad()
 def test_act_s_loss_is_mean_absolute_error_plus_weighted_divergence() -> None:
     light, heavy = (built("act", kl_weight=w, dropout=0.0) for w in (0.0, 3.0))
     assert isinstance(light, ActPolicy)

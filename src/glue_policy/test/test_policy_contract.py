@@ -1,6 +1,7 @@
 """What every policy promises, tested for all of them at once."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from glue_perception.errors import CheckpointError, ConfigError, InvalidValueErr
 from glue_policy.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_policy, save_policy
 from glue_policy.policies import POLICIES, build_policy, policy_config, policy_entry
 from glue_policy.policies.base import ACTION_DIM, KEY_PATCH_KEYS, Batch, Policy
+from glue_policy.policies.configuration import DiffusionConfig
 from glue_policy.traced import TracedPolicy
 
 BATCH = 3
@@ -31,7 +33,10 @@ NO_GRADIENT_AT_FIRST = {
 @pytest.fixture(scope="module", params=POLICIES)
 def policy(request: pytest.FixtureRequest) -> Policy:
     torch.manual_seed(0)
-    policy = build_policy(request.param, policy_config(request.param, "tiny")).eval()
+    config = policy_config(request.param, "tiny")
+    if isinstance(config, DiffusionConfig):
+        config = replace(config, num_inference_steps=2)  # for speed
+    policy = build_policy(request.param, config).eval()
     policy.fit_ranges(torch.randn(50, ACTION_DIM), torch.randn(50, 7))
     return policy
 
@@ -86,6 +91,16 @@ def test_no_method_changes_its_batch(policy: Policy, batch: Batch) -> None:
     policy.predict(batch, seeded(0))
     assert batch.keys() == before.keys()
     assert all(torch.equal(batch[k], before[k]) for k in before)
+
+
+@torch.no_grad()
+def test_mixed_precision_gives_nearly_the_same_loss(policy: Policy, batch: Batch) -> None:
+    whole = policy.loss(batch, seeded(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = policy.loss(batch, seeded(0))
+    assert mixed.dtype == torch.float32
+    assert float(mixed) == pytest.approx(float(whole), rel=0.03)
+    assert not torch.equal(mixed, whole)
 
 
 @torch.no_grad()
@@ -221,7 +236,7 @@ def test_tiny_fits_into_ten_megabytes(policy: Policy) -> None:
 def test_the_number_of_steps_is_checked(policy: Policy) -> None:
     with pytest.raises(ConfigError, match="0"):
         policy.inference_steps(0)
-    assert policy.inference_steps(None) == (1 if policy.name == "act" else 10)
+    assert policy.inference_steps(None) == (1 if policy.name == "act" else 2)
 
 
 @pytest.mark.parametrize("preset", ["tiny", "paper"])
@@ -232,7 +247,9 @@ def test_configurations_survive_yaml(name: str, preset: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "condition_dim"), [("glue", 1031), ("glue_s", 775), ("dp", 71), ("act", 198 * 512), ("dp3", 128)]
+    # GLUE's are in test_glue_policy.
+    ("name", "condition_dim"),
+    [("glue_s", 775), ("dp", 71), ("act", 198 * 512), ("dp3", 128)],
 )
 def test_the_paper_s_sizes(name: str, condition_dim: int) -> None:
     with torch.device("meta"):  # shapes without memory or arithmetic

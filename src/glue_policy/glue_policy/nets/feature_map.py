@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from glue_perception.errors import ConfigError
+from glue_policy.nets.full_precision import full_precision
 from glue_policy.nets.resnet import IMAGENET_MEAN, IMAGENET_STD, Norm, ResNet
 from glue_policy.nets.vit import TOKENS_PER_SIDE, ClipVit, ImageNormalisation, SmallVit
 
@@ -143,5 +144,7 @@ class SpatialSoftmax(nn.Module):
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k 2"]:
         """Return (x, y) in -1..1 for each feature."""
-        weights: Tensor = self.pick(features).flatten(2).softmax(dim=-1)
-        return weights @ self.places.to(weights.dtype)
+        scores = self.pick(features).flatten(2)
+        with full_precision(scores.device):
+            places: Tensor = scores.float().softmax(dim=-1) @ self.places
+        return places

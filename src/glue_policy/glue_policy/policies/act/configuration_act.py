@@ -63,7 +63,11 @@ class ActConfig(PolicyConfig):
 
     @classmethod
     def presets(cls) -> Mapping[str, Self]:
-        """Return `paper`: ACT's own sizes; and `tiny`: narrow and shallow, trained from scratch on a CPU."""
+        """Return `paper`: ACT's own sizes; and `tiny`: narrow and shallow, trained from scratch on a CPU.
+
+        `paper` freezes the batch norm of an ImageNet ResNet-18, see `resnet18_weights_directory`. Without those
+        weights nothing is normalised; set `vision.norm: group` to train it from scratch.
+        """
         return {
             "paper": cls(),
             "tiny": cls(

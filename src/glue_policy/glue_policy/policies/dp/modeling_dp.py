@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from glue_policy.nets.feature_map import FeatureMap, MapEncoder, SpatialSoftmax
+from glue_policy.nets.full_precision import full_precision
 from glue_policy.nets.vit import clip_weights_directory
 from glue_policy.policies.base import JOINTS, Batch
 from glue_policy.policies.configuration import PolicyConfig
@@ -35,7 +36,8 @@ class KeypointEncoder(nn.Module):
     def forward(self, image: Float[Tensor, "b 3 c c"]) -> Float[Tensor, "b w"]:
         """Return one vector per image."""
         places = self.softmax(self.features(image)).flatten(1)
-        code: Tensor = self.out(places).relu()
+        with full_precision(places.device):
+            code: Tensor = self.out(places).relu()
         return code
 
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from glue_policy.nets.full_precision import full_precision
 from glue_policy.policies.base import JOINTS, Batch
 from glue_policy.policies.diffusion import DiffusionPolicy
 from glue_policy.policies.dp3.configuration_dp3 import Dp3Config
@@ -39,8 +40,9 @@ class PointEncoder(nn.Module):
 
     def forward(self, points: Float[Tensor, "b p 3"]) -> Float[Tensor, "b f"]:
         """Return one vector per cloud; the order of the points does not matter."""
-        each = self.each((points - self.centre) / self.half_size)
-        code: Tensor = self.out(each.amax(dim=1))
+        with full_precision(points.device):
+            each = self.each((points - self.centre) / self.half_size)
+            code: Tensor = self.out(each.amax(dim=1))
         return code
 
 
