@@ -4,9 +4,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from glue_perception.config import from_mapping
 from glue_perception.errors import CheckpointError, ConfigError
 from glue_policy.nets.feature_map import FeatureMap, FeatureMapConfig, SpatialSoftmax
 from glue_policy.nets.resnet import FrozenBatchNorm, Norm, ResNet, resnet18_weights_directory
+from glue_policy.nets.vit import clip_weights_directory
 from glue_policy.policies import build_policy, policy_config, policy_entry
 from glue_policy.policies.act.configuration_act import ActConfig
 from glue_policy.policies.dp.configuration_dp import DpConfig
@@ -106,6 +108,23 @@ def test_a_vit_can_take_the_resnet_s_place(name: str) -> None:
         config = ActConfig(vision=vision, image_size_px=112, dim=32, feedforward_dim=32)
     policy = build_policy(name, config).eval()
     assert policy.encode(policy.example_observation(0)).shape == (1, policy.condition_dim)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("dp", {"image_size_px": 248, "crop_px": 224}), ("act", {"image_size_px": 224})],
+)
+def test_clip_by_a_checkpoint_s_yaml(name: str, settings: dict) -> None:
+    config = from_mapping(
+        policy_entry(name).config_class(), settings | {"vision": {"encoder": "clip"}}, "test"
+    )
+    with torch.device("meta"):  # shapes without memory or arithmetic
+        policy = build_policy(name, config)
+        example = {k: v.to("meta") for k, v in policy.example_observation(0).items()}
+        assert policy.encode(example).shape == (1, policy.condition_dim)
+    assert policy_entry(name).policy_class().pretrained_directory(config) == clip_weights_directory()
+    learnt = [p for p in policy.parameters() if p.requires_grad]
+    assert sum(p.numel() for p in learnt) > 85e6, "the encoder learns too"
 
 
 @pytest.mark.parametrize(
