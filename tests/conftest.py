@@ -1,5 +1,6 @@
 """Shared parts of the tests across packages: rendering, an untrained checkpoint, a short task."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from glue_perception.errors import RenderingError
 from glue_policy.checkpoint import save_policy
 from glue_policy.policies.glue.configuration_glue import GlueConfig
 from glue_policy.policies.glue.modeling_glue import GluePolicy
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -49,8 +49,14 @@ VENDOR = {
     "cotracker": {"glue_perception/trackers/"},
     "groundingdino": {"glue_perception/detectors/"},
     "segment_anything": {"glue_perception/segmenters/"},
+    "tensorboardX": {"glue_policy/training/metrics.py"},
     "open_clip": {"glue_perception/features/", "glue_policy/nets/"},
+    "h5py": {"glue_policy/data/interchange/robomimic.py"},
+    "zarr": {"glue_policy/data/interchange/diffusion_policy.py"},
+    "pyarrow": {"glue_policy/data/interchange/"},
+    "av": {"glue_policy/data/interchange/video_frames.py"},
 }
+IMPORTING_CALLS = {"importlib.import_module", "import_package"}
 NUMPY_AT_MOST = [
     "glue_perception/types.py",
     "glue_perception/errors.py",
@@ -79,7 +85,7 @@ def imported(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: write absolute imports"
             modules.add(node.module or "")
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module":
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in IMPORTING_CALLS:
             modules.update(str(arg.value) for arg in node.args if isinstance(arg, ast.Constant))
     return modules
 

@@ -3,32 +3,13 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 import yaml
+from demonstration_bags import record
 
 from glue_bringup.cli.main import main
-from glue_perception.bags.writer import BagWriter
-from glue_perception.types import ActionChunk, CameraFrame, KeyPatches, RobotState
 from glue_policy.checkpoint import find_checkpoint, load_policy
-
-DT_NS = 100_000_000
-
-
-def record(path: Path, task: str = "push_button", steps: int = 4) -> Path:
-    """A demonstration of a few steps under `path`."""
-    with BagWriter(path / "episode_000000", {"task": task}) as bag:
-        for k in range(steps):
-            stamp_ns = (k + 1) * DT_NS
-            bag.frame(CameraFrame(stamp_ns, "camera", np.full((48, 64, 3), 20 * k, np.uint8), np.eye(3)))
-            xy_px, one = np.array([[10.0, 10.0 + k]]), np.zeros(1, dtype=np.int64)
-            cell = np.array([[5, 4]])
-            bag.key_patches(KeyPatches(stamp_ns, cell, xy_px, np.ones(1, dtype=bool), one, one))
-            bag.robot_state(RobotState(stamp_ns, np.full(7, 0.1 * k), np.zeros(7), np.eye(4), 0.02))
-            rotation_6d = np.array([[1.0, 0, 0, 0, -1.0, 0]])
-            position_m = np.array([[0.4, 0.0, 0.3 - 0.01 * k]])
-            bag.demonstrated_action(ActionChunk(stamp_ns, 0.1, position_m, rotation_6d, np.array([0.02])))
-    return path
 
 
 def train(data: Path, out: Path, *more: str) -> int:
@@ -55,17 +36,20 @@ def test_demonstrations_of_another_task_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "word"),
+    ("option", "value", "word", "code"),
     [
-        ("--steps", "-1", "steps"),
-        ("--preset", "tinny", "Did you mean 'tiny'"),
-        ("--max-minutes", "nan", "max_minutes"),
+        ("--steps", "-1", "steps", 2),
+        ("--preset", "tinny", "Did you mean 'tiny'", 2),
+        ("--max-minutes", "nan", "max_minutes", 2),
+        ("--policy", "glu", "Did you mean 'glue'", 2),
+        ("--precision", "bf16", "bfloat16", 2),
+        ("--init-from", "push_buton_tiny", "Did you mean 'push_button_tiny'", 4),
     ],
 )
 def test_wrong_settings_are_named_before_anything_is_read(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, option: str, value: str, word: str
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, option: str, value: str, word: str, code: int
 ) -> None:
-    assert train(tmp_path / "nothing", tmp_path / "run", option, value) == 2
+    assert train(tmp_path / "nothing", tmp_path / "run", option, value) == code
     assert word in capsys.readouterr().err
 
 
@@ -84,7 +68,7 @@ def test_it_leaves_a_checkpoint_with_its_record_and_goes_on_from_it(
     assert facts["loss"] > 0
     assert "version.torch" in facts
     assert "git_revision" in facts
-    assert yaml.safe_load((out / "run.yaml").read_text())["steps"] == 2
+    assert yaml.safe_load((out / "run.yaml").read_text())["train"]["steps"] == 2
     weights = (checkpoint / "model.safetensors").read_bytes()
     assert train(data, out) == 0
     assert "going on from step 2" in capsys.readouterr().out
@@ -95,4 +79,22 @@ def test_another_run_in_the_same_place_is_refused(capsys: pytest.CaptureFixture[
     data, out = record(tmp_path / "data"), tmp_path / "run"
     assert train(data, out) == 0
     assert train(data, out, "--seed", "1") == 2
-    assert "other settings" in capsys.readouterr().err
+    assert "other settings: seed was 0, now 1" in capsys.readouterr().err
+    assert train(data, out, "--policy", "dp") == 2
+    assert "policy was glue, now dp" in capsys.readouterr().err
+    other = record(tmp_path / "other", steps=5)
+    assert train(other, out) == 2
+    assert "other training data: fingerprint was" in capsys.readouterr().err
+
+
+def test_a_policy_that_needs_depth_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert train(record(tmp_path / "data"), tmp_path / "run", "--policy", "dp3") == 5
+    assert "depth" in capsys.readouterr().err
+
+
+def test_a_shipped_checkpoint_can_be_trained_on(tmp_path: Path) -> None:
+    data, out = record(tmp_path / "data"), tmp_path / "run"
+    assert train(data, out, "--init-from", "push_button_tiny", "--learning-rate", "1e-9") == 0
+    new, old = load_policy(out / "checkpoint"), load_policy(find_checkpoint("push_button_tiny"))
+    assert new.config == old.config
+    torch.testing.assert_close(dict(new.named_parameters()), dict(old.named_parameters()), atol=1e-6, rtol=0)

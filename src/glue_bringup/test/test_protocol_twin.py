@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from glue_bringup.sim.camera_config import CameraConfig
 from glue_bringup.sim.protocol_twin import ProtocolTwin
-from glue_bringup.sim.shared_frames import SLOTS, SharedFrames
+from glue_bringup.sim.shared_frames import MAX_MEASURED, SLOTS, SharedFrames
 from glue_bringup.sim.sync_twin import SyncTwin
+from glue_bringup.sim.tasks import get_task
 from glue_bringup.sim.twin_process import TwinProcess
-from glue_perception.errors import ConfigError, HardwareError
+from glue_perception.errors import ConfigError, HardwareError, InvalidValueError
 
 SMALL = CameraConfig(width_px=160, height_px=120, rate_hz=20.0)
 
@@ -60,6 +61,16 @@ def test_it_shows_what_the_synchronous_twin_shows(twin) -> None:
         difference = np.abs(sync.render().rgb.astype(int) - twin.camera.read(1.0).rgb)
     assert np.array_equal(twin.truth.cap_top_m, sync.truth.cap_top_m)
     assert (difference > 20).mean() < 0.005
+
+
+@pytest.mark.render
+def test_it_tells_where_loose_objects_are() -> None:
+    with ProtocolTwin("stack_block", seed=3, camera=SMALL) as twin:
+        for _ in range(3):
+            twin.camera.read(5.0)
+        layout, truth = get_task("stack_block").sample_layout(3), twin.truth
+    np.testing.assert_allclose(truth.T_base_white, layout.T_base_white, atol=1e-3)
+    np.testing.assert_allclose(truth.T_base_blue, layout.T_base_blue, atol=1e-3)
 
 
 @pytest.mark.render
@@ -174,3 +185,19 @@ def test_shared_frames_give_the_newest(count, seed) -> None:
     frames.close()
     assert (number, stamp_ns) == (count, count - 1)
     assert np.array_equal(rgb, images[-1])
+
+
+@settings(max_examples=20, deadline=None)
+@given(sizes=st.lists(st.integers(0, MAX_MEASURED), min_size=1, max_size=4), seed=st.integers(0, 1000))
+def test_shared_measurements_give_the_newest_whole(sizes, seed) -> None:
+    shared = SharedFrames.create(8, 8)
+    assert len(shared.read_measured()) == 0
+    rng = np.random.default_rng(seed)
+    for size in sizes:
+        measured = rng.normal(size=size)
+        shared.write_measured(measured)
+        assert np.array_equal(shared.read_measured(), measured)
+    assert shared.latest == 0
+    with pytest.raises(InvalidValueError, match="4096 numbers, not 4097"):
+        shared.write_measured(np.zeros(MAX_MEASURED + 1))
+    shared.close()

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
+from expert_episode import STEP_NS, fly
 
 from glue_bringup.sim.experts import get_expert
 from glue_bringup.sim.sync_twin import SyncTwin
-
-STEP_NS = 10_000_000
 
 
 @pytest.fixture(scope="module")
@@ -13,47 +12,22 @@ def twin():
         yield twin
 
 
-def episode(twin, seed: int, limit_s: float, noise_m: float = 0.0, shove=None) -> float:
-    """Run the expert with straight lines between its actions; return when it succeeded, or infinity."""
-    twin.reset(seed)
-    expert = get_expert("push_button")
-    expert.reset(seed)
-    twin.arm.start()
-    rng = np.random.default_rng(seed)
-    last, drift = twin.arm.state().T_base_ee.copy(), np.zeros(3)
-    for k in range(round(limit_s * 10)):
-        action = expert.action(twin.arm.state(), twin.truth)
-        twin.gripper.command(action.gripper_width_m)
-        drift = 0.8 * drift + rng.normal(0.0, noise_m, 3) if noise_m else drift
-        goal = action.T_base_ee.copy()
-        goal[:3, 3] += drift + (shove(k) if shove else 0.0)
-        for share in np.arange(1, 11) / 10:
-            target = goal.copy()
-            target[:3, 3] = (1 - share) * last[:3, 3] + share * goal[:3, 3]
-            twin.arm.set_target(target)
-            twin.advance(STEP_NS)
-        last = goal
-        if twin.is_success():
-            return (k + 1) / 10
-    return float("inf")
-
-
 @pytest.mark.parametrize("seed", range(8))
 def test_it_presses_the_button_in_time(twin, seed) -> None:
-    assert 1.5 < episode(twin, seed, 5.0) < 4.0
+    assert 1.5 < fly(twin, seed, 5.0) < 4.0
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_it_succeeds_though_its_targets_are_disturbed(twin, seed) -> None:
     """The disturbance has a standard deviation of 1 cm on each axis and a memory of half a second."""
-    assert episode(twin, seed, 9.0, noise_m=0.006) < np.inf
+    assert fly(twin, seed, 9.0, noise_m=0.006) < np.inf
 
 
 def test_it_comes_back_after_a_shove(twin) -> None:
     def shove(k: int) -> np.ndarray:
         return np.array([0.0, 0.06, 0.0]) if 20 <= k < 26 else np.zeros(3)
 
-    assert 2.6 < episode(twin, 1, 9.0, shove=shove) < np.inf
+    assert 2.6 < fly(twin, 1, 9.0, shove=shove) < np.inf
 
 
 def test_targets_are_slow_smooth_and_point_down_in_the_end(twin) -> None:

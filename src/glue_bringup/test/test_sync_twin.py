@@ -5,7 +5,7 @@ import pytest
 
 from glue_bringup.sim.camera_config import CameraConfig
 from glue_bringup.sim.experts import get_expert
-from glue_bringup.sim.experts.push_button import FINGER_TIP_M
+from glue_bringup.sim.experts.motion import FINGER_TIP_M
 from glue_bringup.sim.sync_twin import SyncTwin
 from glue_bringup.sim.tasks.push_button import PRESSED_SHARE, TRAVEL_M
 from glue_perception.errors import HardwareError, InvalidValueError

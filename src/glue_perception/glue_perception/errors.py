@@ -71,3 +71,9 @@ class WeightsError(GlueError):
     """Pretrained weights are missing, damaged, or cannot be fetched; the message names the file and the command."""
 
     exit_code = 9
+
+
+class DatasetError(GlueError):
+    """A dataset in another project's format cannot be read or written, or lacks what is needed."""
+
+    exit_code = 10

@@ -208,7 +208,8 @@ class TrackHealthMonitor:
         tolerance_px = config.max_deviation_share * diagonal
         for members in self._objects:
             witnesses = members[good[members] & self._was_good[members]]
-            if len(witnesses) < _MIN_WITNESSES:
+            # Points that have all moved less than half the tolerance cannot be further apart than that.
+            if len(witnesses) < _MIN_WITNESSES or jump_px[witnesses].max() <= 0.5 * tolerance_px:
                 continue
             common = fit_motion(last.xy_px[witnesses], now.xy_px[witnesses], tolerance_px).apply(
                 last.xy_px[witnesses]

@@ -16,11 +16,14 @@ from disc_demonstrations import (
     write_bag,
 )
 
-from glue_perception.errors import BagError
-from glue_policy.data.augmentation import augment
+from glue_perception.config import from_mapping
+from glue_perception.errors import BagError, ConfigError
+from glue_policy.checkpoint import load_policy, save_policy
+from glue_policy.data.augmentation import AugmentationConfig, augment, jitter_colours
 from glue_policy.data.dataset import ChunkDataset, load_dataset
 from glue_policy.data.episodes import load_episode
 from glue_policy.data.image import policy_image, relative_xy
+from glue_policy.policies import build_policy, policy_config
 
 STAMPS_NS = [1_000_000_000 + k * DT_NS for k in range(5)]
 
@@ -139,3 +142,66 @@ def test_light_changes_each_image_as_a_whole() -> None:
     changed = augment(batch, torch.Generator().manual_seed(0))["image"]
     assert (changed.amax(dim=(2, 3)) - changed.amin(dim=(2, 3))).max() < 1e-3
     assert changed[:, :, 0, 0].std() > 1.0
+
+
+def test_zero_strengths_change_nothing() -> None:
+    batch = random_batch(4, 32, 16)
+    nothing = AugmentationConfig(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    changed = augment(batch, torch.Generator().manual_seed(0), nothing)
+    assert torch.equal(changed["image"], batch["image"].float())
+    assert all(torch.equal(changed[name], batch[name]) for name in batch if name != "image")
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("brightness", "image"),
+        ("contrast", "image"),
+        ("channel", "image"),
+        ("hide_all_share", "visible"),
+        ("hide_one_share", "visible"),
+        ("keypoint_jitter", "xy"),
+    ],
+)
+def test_each_strength_changes_its_own_part(name: str, key: str) -> None:
+    batch = random_batch(32, 16, 16)
+    zeros = dict.fromkeys(AugmentationConfig.__dataclass_fields__, 0.0)
+    config = from_mapping(AugmentationConfig, zeros | {name: 0.1}, "test")
+    changed = augment(batch, torch.Generator().manual_seed(0), config)
+    differing = [k for k in batch if not torch.equal(changed[k].to(batch[k].dtype), batch[k])]
+    assert differing == [key]
+
+
+def test_hiding_has_the_shares_asked_for() -> None:
+    batch = random_batch(4000, 8, 16)
+    batch["visible"][:] = True
+    config = AugmentationConfig(hide_one_share=0.2, hide_all_share=0.1)
+    visible = augment(batch, torch.Generator().manual_seed(0), config)["visible"]
+    assert (~visible).all(dim=1).float().mean() == pytest.approx(0.1, abs=0.02)
+    some = visible[visible.any(dim=1)]
+    assert (~some).float().mean() == pytest.approx(0.2, abs=0.02)
+
+
+@pytest.mark.parametrize("wrong", [{"brightness": -0.1}, {"hide_one_share": 1.5}, {"keypoint_jitter": 0.5}])
+def test_impossible_strengths_are_named(wrong: dict) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        from_mapping(AugmentationConfig, wrong, "run.yaml")
+
+
+def test_light_drawn_as_zero_leaves_the_image() -> None:
+    image = random_batch(2, 8, 4)["image"]
+    torch.testing.assert_close(jitter_colours(image, torch.zeros(2, 5)), image.float(), atol=1e-3, rtol=0)
+
+
+def test_normalisation_is_saved_with_the_weights(tmp_path: Path) -> None:
+    dataset = ChunkDataset([disc_episode(seed, 112) for seed in range(2)], 16)
+    policy = build_policy("glue", policy_config("glue", "tiny"))
+    policy.fit_ranges(dataset.actions, dataset.joint_positions)
+    save_policy(tmp_path / "checkpoint", policy, {})
+    before, after = policy.state_dict(), load_policy(tmp_path / "checkpoint").state_dict()
+    names = [name for name in before if name.endswith((".centre", ".half_range"))]
+    assert len(names) == 4
+    assert all(torch.equal(before[name], after[name]) for name in names)
+    low, high = dataset.actions.amin(dim=0), dataset.actions.amax(dim=0)
+    centre = next(before[name] for name in names if name.endswith(".centre") and len(before[name]) == 10)
+    torch.testing.assert_close(centre, (low + high) / 2)

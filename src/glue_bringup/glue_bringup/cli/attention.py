@@ -17,8 +17,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "attention",
         help="video of what a policy looks at in a recorded bag",
         description="Draw what a policy looks at, frame by frame: which key-patches the global tokens attend to, "
-        "where the image changes its answer, and how far the predicted path moves when a key-patch is hidden. Policies "
-        "without attention get the saliency alone. Nothing moves.",
+        "where the image changes its answer, and how far the predicted path moves when a key-patch is hidden. "
+        "Policies without attention get the saliency alone. Nothing moves.",
     )
     parser.add_argument("bag", type=Path, help="a rosbag2 directory with MCAP storage")
     parser.add_argument("--policy", metavar="CKPT", help="another checkpoint than the recorded one")

@@ -169,5 +169,5 @@ def _print_results(results: list[CellResult], throughput: Throughput, folder: Pa
     console = Console(highlight=False)
     console.print(table)
     if throughput.simulated_s:
-        console.print(f"  {throughput}")
-    console.print(f"  results: {folder / 'report.md'}")
+        console.print(f"  {throughput}", soft_wrap=True)
+    console.print(f"  results: {folder / 'report.md'}", soft_wrap=True)

@@ -11,8 +11,23 @@ from typing import NoReturn
 from glue_perception.config import suggest
 from glue_perception.errors import GlueError
 
-COMMANDS = ("demo", "sim", "detect", "train", "eval", "replay", "attention", "bench", "weights")
-"""Each is the module `glue_bringup.cli.<name>` with `register(subparsers)`."""
+COMMANDS = (
+    "demo",
+    "sim",
+    "detect",
+    "train",
+    "eval",
+    "replay",
+    "attention",
+    "bench",
+    "weights",
+    "export",
+    "import",
+)
+"""Each is the module `glue_bringup.cli.<name>` with `register(subparsers)`, but for those in `MODULES`."""
+
+MODULES = {"import": "import_dataset"}
+"""A module cannot be called by a keyword."""
 
 EXIT_INTERRUPTED = 130
 
@@ -31,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
         title="commands", dest="command", metavar="COMMAND", parser_class=_Parser
     )
     for name in COMMANDS:
-        importlib.import_module(f"glue_bringup.cli.{name}").register(subparsers)
+        importlib.import_module(f"glue_bringup.cli.{MODULES.get(name, name)}").register(subparsers)
     return parser
 
 

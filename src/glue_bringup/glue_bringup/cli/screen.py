@@ -42,6 +42,11 @@ def print_report(report: Mapping[str, Any], places: Mapping[str, Path | None]) -
         f"  {report['control_hz']:.1f} chunks/s, {missed} of {due} deadlines missed ({share:.1f} %)"
     )
     console.print(f"  {report['perception_hz']:.1f} frames/s through perception")
+    refused = sum(
+        result.get("perception_events", {}).get("first_frame_refused", 0) for result in report["results"]
+    )
+    if refused:
+        console.print(f"  objects not found in the first frame of {refused} episodes")
     for reason, count in _holds(report).items():
         console.print(f"  arm held {count} x: {reason}")
     console.print(_latency_table(report["latency_ms"]))

@@ -47,7 +47,7 @@ class Cell:
 
 
 def plan_cells(config: ExperimentConfig) -> list[Cell]:
-    """Return the cells: all methods of a condition, all conditions of a task, then the next task.
+    """Return the cells: all conditions of a method, all methods of a task, then the next task.
 
     Raises:
         ConfigError: an unknown task or condition, two tasks of one name, or a task without an expert.
@@ -64,10 +64,10 @@ def plan_cells(config: ExperimentConfig) -> list[Cell]:
         tasks[task.task] = (source, task)
     cells = []
     for name, (source, task) in tasks.items():
-        pilots = {method: _pilot(config, method, task) for method in config.methods}
-        for condition in conditions:
-            setting = _setting(task, condition)
-            for method, pilot in pilots.items():
+        settings = {condition: _setting(task, condition) for condition in conditions}
+        for method in config.methods:
+            pilot = _pilot(config, method, task)
+            for condition, setting in settings.items():
                 cells.append(
                     Cell(
                         method=method,

@@ -15,6 +15,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Okabe and Ito's colours, and a shape each, so that no reader depends on colour."""
 
 ENDINGS = (".png", ".svg")
+_COLUMNS = 2
 
 
 def write_plots(folder: Path, results: Sequence[CellResult]) -> list[Path]:
@@ -34,23 +35,26 @@ def write_plots(folder: Path, results: Sequence[CellResult]) -> list[Path]:
     tasks = list(dict.fromkeys(r.task for r in results))
     conditions = list(dict.fromkeys(r.condition for r in results))
     methods = list(dict.fromkeys(r.method for r in results))
-    spread = 0.5 + 0.22 * len(methods)
-    figure = Figure(
-        figsize=(max(5.6, 1.2 + max(2.6, spread * len(conditions)) * len(tasks)), 3.9), layout="constrained"
-    )
+    columns = min(_COLUMNS, len(tasks))
+    lines = -(-len(tasks) // columns)
+    panel_inches = max(2.6, (0.4 + 0.18 * len(methods)) * len(conditions))
+    figure = Figure(figsize=(max(5.6, 1.0 + panel_inches * columns), 0.9 + 2.9 * lines), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
-    for panel, task in zip(panels, tasks, strict=True):
+    panels = figure.subplots(lines, columns, sharey=True, squeeze=False).flatten()
+    for spare in panels[len(tasks) :]:
+        spare.set_axis_off()
+    for panel, task in zip(panels[: len(tasks)], tasks, strict=True):
         of_task = [r for r in results if r.task == task]
         _draw_panel(panel, task, of_task, conditions, methods)
-    panels[0].set_ylabel("success [%]")
+    for panel in panels[::columns]:
+        panel.set_ylabel("success [%]")
     entries: dict[str, Any] = {}
     for panel in panels:
         handles, labels = panel.get_legend_handles_labels()
         entries.update(zip(labels, handles, strict=True))
     names = sorted(entries, key=lambda name: methods.index(name) if name in methods else len(methods))
     figure.legend(
-        [entries[name] for name in names], names, loc="outside lower center", ncols=4, frameon=False
+        [entries[name] for name in names], names, loc="outside lower center", ncols=6, frameon=False
     )
     paths = [folder / f"success{ending}" for ending in ENDINGS]
     try:
@@ -73,8 +77,9 @@ def _draw_panel(
         cells = [r for r in results if r.method == method]
         x = [conditions.index(r.condition) + step * (index - (len(methods) - 1) / 2) for r in cells]
         rates = [100 * r.rate for r in cells]
-        below = [rate - 100 * r.interval[0] for rate, r in zip(rates, cells, strict=True)]
-        above = [100 * r.interval[1] - rate for rate, r in zip(rates, cells, strict=True)]
+        # At 0 and 100 % the bound is the rate but for rounding, which must not make a length negative.
+        below = [max(0.0, rate - 100 * r.interval[0]) for rate, r in zip(rates, cells, strict=True)]
+        above = [max(0.0, 100 * r.interval[1] - rate) for rate, r in zip(rates, cells, strict=True)]
         panel.errorbar(
             x,
             rates,

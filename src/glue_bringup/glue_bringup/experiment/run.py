@@ -15,7 +15,7 @@ from glue_bringup.experiment.config import ExperimentConfig
 from glue_bringup.experiment.episodes import EpisodeFile, EpisodeRow, check_same_subject
 from glue_bringup.experiment.plan import Cell
 from glue_bringup.experiment.throughput import Throughput
-from glue_bringup.experiment.worker import run_episode, start_worker
+from glue_bringup.experiment.worker import close_session, run_episode, start_worker
 from glue_perception.errors import ConfigError, HardwareError
 
 
@@ -89,6 +89,12 @@ def _settle(file: EpisodeFile, cells: Sequence[Cell], redo: bool) -> None:
 
 def _run(missing: Sequence[tuple[Cell, int]], jobs: int) -> Iterator[EpisodeRow]:
     """Yield rows as they come. When the caller leaves early, episodes under way are finished and lost."""
+    if jobs == 1:
+        try:
+            yield from (run_episode(cell, seed) for cell, seed in missing)
+        finally:
+            close_session()
+        return
     with _pool(jobs) as pool:
         futures: list[Future[EpisodeRow]] = [pool.submit(run_episode, cell, seed) for cell, seed in missing]
         try:

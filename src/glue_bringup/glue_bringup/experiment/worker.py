@@ -10,14 +10,14 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from multiprocessing.connection import wait
 
 import cv2
 
 from glue_bringup.experiment.episodes import EpisodeRow, joined
 from glue_bringup.experiment.plan import Cell
-from glue_bringup.loop.episode import EpisodeResult
+from glue_bringup.loop.episode import refused_episode
 from glue_bringup.loop.pilot import Pilot
 from glue_bringup.loop.sync_session import SyncSession
 from glue_bringup.sim.ood import get_condition
@@ -65,12 +65,10 @@ def run_episode(cell: Cell, seed: int) -> EpisodeRow:
     """
     session = _session(cell)
     wall, cpu = time.perf_counter(), time.process_time()
-    failure = ""
     try:
         result = session.run(seed, None)
     except QueryError as error:
-        failure = " ".join(str(error).split())
-        result = EpisodeResult(seed, False, 0.0, 0, 0, 0, 0, 0, 0.0)
+        result = refused_episode(seed, str(error))
     _close_at_exit()
     return EpisodeRow(
         method=cell.method,
@@ -87,7 +85,7 @@ def run_episode(cell: Cell, seed: int) -> EpisodeRow:
         holds=sum(result.holds.values()),
         hold_reasons=joined(result.holds),
         perception_events=joined(result.perception_events),
-        failure=failure,
+        failure=result.failure,
         policy=cell.policy,
         checkpoint=cell.checkpoint,
         fingerprint=cell.fingerprint,
@@ -103,9 +101,9 @@ def _session(cell: Cell) -> SyncSession:
     global _open
     if _open is not None and _open.cell == cell:
         return _open.session
-    _close()
+    close_session()
     task = load_task(cell.task_source)
-    pilot = Pilot(task, cell.checkpoint)
+    pilot = _pilot(cell.task_source, cell.checkpoint)
     if pilot.fingerprint != cell.fingerprint:
         raise CheckpointError(
             f"the checkpoint {cell.checkpoint} was changed while the experiment ran; start it again"
@@ -116,13 +114,20 @@ def _session(cell: Cell) -> SyncSession:
     return session
 
 
+@lru_cache(maxsize=1)
+def _pilot(task_source: str, checkpoint: str) -> Pilot:
+    """Return who flies; kept for the next condition, as loading and recording its graphs takes seconds."""
+    return Pilot(load_task(task_source), checkpoint)
+
+
 @cache
 def _close_at_exit() -> None:
     """Free the session before OpenGL's own clean-up, which was registered earlier and so comes later."""
-    atexit.register(_close)
+    atexit.register(close_session)
 
 
-def _close() -> None:
+def close_session() -> None:
+    """Free what the last cell held."""
     global _open
     if _open is not None:
         _open.stack.close()

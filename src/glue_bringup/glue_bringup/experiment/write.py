@@ -29,12 +29,12 @@ def write_results(
     ordered = rows_in_order(config, cells, rows)
     if not ordered:
         return ordered
+    _write(folder / "episodes.csv", csv_text(ordered))
     plots: list[Path] = []
     try:
         plots = write_plots(folder, cell_results(ordered))
     except MissingDependencyError as error:
         print(f"no plots: {error}", file=sys.stderr)
-    _write(folder / "episodes.csv", csv_text(ordered))
     _write(
         folder / "report.md", markdown_report(config, ordered, [p.name for p in plots if p.suffix == ".png"])
     )

@@ -36,6 +36,7 @@ class EpisodeResult:
         perception_events: How often the camera's stream was at fault, and what became of searches for lost objects;
             only what happened.
         bag: Where the episode was recorded, or empty.
+        failure: Why the episode could not begin, or empty.
     """
 
     seed: int
@@ -50,6 +51,27 @@ class EpisodeResult:
     holds: dict[str, int] = field(default_factory=dict)
     perception_events: dict[str, int] = field(default_factory=dict)
     bag: str = ""
+    failure: str = ""
+
+
+FIRST_FRAME_REFUSED = "first_frame_refused"
+
+
+def refused_episode(seed: int, reason: str) -> EpisodeResult:
+    """Return the result of an episode that could not begin: perception refused its first frame for this reason."""
+    return EpisodeResult(
+        seed=seed,
+        success=False,
+        duration_s=0.0,
+        frames=0,
+        frames_missed=0,
+        chunks=0,
+        deadlines=0,
+        deadline_misses=0,
+        tracked_share=0.0,
+        perception_events={FIRST_FRAME_REFUSED: 1},
+        failure=" ".join(reason.split()),
+    )
 
 
 def summarise(

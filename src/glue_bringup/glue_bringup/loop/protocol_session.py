@@ -10,7 +10,7 @@ from typing import Self
 from glue_bringup.arm.franky_arm import FrankyArm, FrankyArmConfig
 from glue_bringup.arm.limits import RobotModel
 from glue_bringup.gripper.franky_gripper import FrankyGripper
-from glue_bringup.loop.episode import EpisodeResult, HostKind
+from glue_bringup.loop.episode import EpisodeResult, HostKind, refused_episode
 from glue_bringup.loop.pilot import Pilot
 from glue_bringup.loop.realtime_loop import RealtimeLoop, Robot
 from glue_bringup.loop.session import episode_metadata
@@ -18,7 +18,7 @@ from glue_bringup.recording.episode_recorder import EpisodeRecorder, Outcome
 from glue_bringup.sim.ood import IN_DOMAIN, Condition
 from glue_bringup.sim.protocol_twin import ProtocolTwin
 from glue_bringup.task_config import TaskConfig
-from glue_perception.errors import ConfigError
+from glue_perception.errors import ConfigError, QueryError
 from glue_perception.pipeline import build_pipeline
 from glue_perception.redetection.config import RedetectionMode
 from glue_perception.timing import LatencyRecorder
@@ -50,7 +50,10 @@ class ProtocolSession:
         """Nothing outlives an episode."""
 
     def run(self, seed: int, bag: Path | None) -> EpisodeResult:
-        """Start the twin, connect the driver, run one episode; see `RealtimeLoop.run`."""
+        """Start the twin, connect the driver, run one episode; see `RealtimeLoop.run`.
+
+        Out of distribution, a refused first frame is a failed episode.
+        """
         task = self._task
         with ExitStack() as stack:
             pipeline = stack.enter_context(
@@ -79,7 +82,12 @@ class ProtocolSession:
                 self.latencies,
                 recorder,
             )
-            result = loop.run(seed, lambda: twin.status().success)
+            try:
+                result = loop.run(seed, lambda: twin.status().success)
+            except QueryError as error:
+                if self._condition == IN_DOMAIN:
+                    raise
+                result = refused_episode(seed, str(error))
             if recorder is not None:
                 recorder.close(Outcome.SUCCESS if result.success else Outcome.FAILURE)
         return result

@@ -26,6 +26,7 @@ SALIENCY_DOUBLINGS = 6
 
 SELECTED = (86, 180, 233)
 STRIP_PX = 168
+_SALIENCY_TITLE = "saliency: where a change of the image changes the policy's answer"
 _INSET_SHARE = 0.44
 
 
@@ -56,13 +57,16 @@ def draw_attribution(
     """
     right = _saliency_panel(frame, found.saliency)
     if found.attention is None:
-        return np.vstack([_titled(right, f"{title}   what the image changes: saliency")])
+        return np.vstack([_titled(right, f"{title}   saliency: which pixels change the answer")])
     chosen = token if token is not None else most_selective(found.attention)
     left = _attention_panel(frame, patches, found.attention, chosen)
     panels = np.hstack(
         [
-            _titled(left, f"{title}   attention of the global tokens (14 x 14) to the key-patches"),
-            _titled(right, "what the image changes: saliency"),
+            _titled(
+                left,
+                f"{title}   attention of 14 x 14 global tokens to the key-patches (brighter tile: less even)",
+            ),
+            _titled(right, _SALIENCY_TITLE),
         ]
     )
     return np.vstack([panels, _strip(panels.shape[1], patches, found, chosen)])

@@ -20,7 +20,8 @@ class Hand:
     """
 
     def __init__(self, model: Any, data: Any) -> None:
-        self._data = data
+        # Views into MuJoCo's memory, which stays in its place: this runs at 1 kHz.
+        self._positions, self._velocities, self._forces = data.qpos, data.qvel, data.qfrc_applied
         joints = [model.joint(f"robot0_finger_joint{k}") for k in (1, 2)]
         self._qpos = [int(j.qposadr[0]) for j in joints]
         self._dof = [int(j.dofadr[0]) for j in joints]
@@ -30,18 +31,20 @@ class Hand:
         """Put the fingers there at rest."""
         self.goal_m = width_m
         for address in self._qpos:
-            self._data.qpos[address] = width_m / 2
+            self._positions[address] = width_m / 2
 
     def apply(self) -> None:
         """Set this step's finger forces."""
-        data = self._data
         for position, dof in zip(self._qpos, self._dof, strict=True):
-            velocity = float(data.qvel[dof])
-            force = _STIFFNESS_N_M * (self.goal_m / 2 - float(data.qpos[position])) - _DAMPING_NS_M * velocity
+            velocity = float(self._velocities[dof])
+            force = (
+                _STIFFNESS_N_M * (self.goal_m / 2 - float(self._positions[position]))
+                - _DAMPING_NS_M * velocity
+            )
             if abs(velocity) > FINGER_SPEED_M_S and force * velocity > 0.0:
                 force = -_DAMPING_NS_M * velocity
-            data.qfrc_applied[dof] = min(max(force, -FORCE_N), FORCE_N)
+            self._forces[dof] = min(max(force, -FORCE_N), FORCE_N)
 
     def width_m(self) -> float:
         """Return the opening between the finger tips."""
-        return float(self._data.qpos[self._qpos[0]] + self._data.qpos[self._qpos[1]])
+        return float(self._positions[self._qpos[0]] + self._positions[self._qpos[1]])

@@ -32,6 +32,7 @@ class ImpedanceLaw:
         import mujoco
 
         self._mj_jac = mujoco.mj_jac
+        self._factor, self._solve = mujoco.mju_cholFactor, mujoco.mju_cholSolve
         self._model, self._data, self._gains = model, data, gains
         joints = [model.joint(f"robot0_fr3_joint{k}") for k in range(1, 8)]
         self._qpos = slice(int(joints[0].qposadr[0]), int(joints[0].qposadr[0]) + 7)
@@ -40,9 +41,17 @@ class ImpedanceLaw:
         self._full_jacobian = np.zeros((6, model.nv))
         self._jacobian = self._full_jacobian[:, self._dof]
         self._jacp, self._jacr = self._full_jacobian[:3], self._full_jacobian[3:]
+        # Views into MuJoCo's memory, which stays in its place: this runs at 1 kHz.
+        self._rotation = data.xmat[self._hand].reshape(3, 3)
+        self._flange = data.xpos[self._hand]
+        self._q, self._dq = data.qpos[self._qpos], data.qvel[self._dof]
+        self._bias = data.qfrc_bias[self._dof]
+        self._cholesky = np.zeros((6, 6))
+        self._null_wrench = np.zeros(6)
         self._stiffness = np.repeat([gains.translational_stiffness_n_m, gains.rotational_stiffness_nm], 3)
         self._damping = 2.0 * np.sqrt(self._stiffness)
         self._clip = np.repeat([gains.translational_error_clip_m, gains.rotational_error_clip], 3)
+        self._least = -self._clip
         self._home = np.array(gains.posture_rad)
         self._posture_damping = 2.0 * math.sqrt(gains.posture_stiffness_nm_rad)
         self._error = np.zeros(6)
@@ -60,26 +69,28 @@ class ImpedanceLaw:
 
     def torque(self) -> Float[np.ndarray, "7"]:
         """Return the torques [Nm] of this millisecond, gravity and Coriolis included."""
-        data, gains = self._data, self._gains
-        rotation = data.xmat[self._hand].reshape(3, 3)
-        tcp = data.xpos[self._hand] + TCP_OFFSET_M * rotation[:, 2]
-        self._mj_jac(self._model, data, self._jacp, self._jacr, tcp, self._hand)
-        jacobian, dq = self._jacobian, data.qvel[self._dof]
+        gains, jacobian, dq = self._gains, self._jacobian, self._dq
+        rotation = self._rotation
+        tcp = self._flange + TCP_OFFSET_M * rotation[:, 2]
+        self._mj_jac(self._model, self._data, self._jacp, self._jacr, tcp, self._hand)
         error = self._error
         error[:3] = self._target[:3, 3] - tcp
         error[3:] = _quaternion_error(self._target[:3, :3], rotation)
-        np.minimum(np.maximum(error, -self._clip, out=error), self._clip, out=error)
-        tau = jacobian.T @ (self._stiffness * error - self._damping * (jacobian @ dq))
+        np.minimum(np.maximum(error, self._least, out=error), self._clip, out=error)
+        wrench = self._stiffness * error - self._damping * (jacobian @ dq)
         if gains.posture_stiffness_nm_rad > 0.0:
-            pull = (
-                gains.posture_stiffness_nm_rad * (self._home - data.qpos[self._qpos])
-                - self._posture_damping * dq
-            )
-            tau += pull - jacobian.T @ np.linalg.solve(jacobian @ jacobian.T, jacobian @ pull)
+            pull = gains.posture_stiffness_nm_rad * (self._home - self._q) - self._posture_damping * dq
+            # The part of the pull that would move the tool, taken away again: J^T (J J^T)^-1 J pull.
+            np.matmul(jacobian, jacobian.T, out=self._cholesky)
+            self._factor(self._cholesky, 0.0)
+            self._solve(self._null_wrench, self._cholesky, jacobian @ pull)
+            tau = jacobian.T @ (wrench - self._null_wrench) + pull
+        else:
+            tau = jacobian.T @ wrench
         step = gains.max_torque_step_nm
         self._last = np.minimum(np.maximum(tau, self._last - step), self._last + step)
-        bias: np.ndarray = self._last + data.qfrc_bias[self._dof]
-        return bias
+        torque: np.ndarray = self._last + self._bias
+        return torque
 
 
 def _quaternion_error(

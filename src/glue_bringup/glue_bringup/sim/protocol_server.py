@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from glue_bringup.sim.camera_config import CameraConfig
+from glue_bringup.sim.goal import GoalWatch
 from glue_bringup.sim.ood import Condition, get_condition
 from glue_bringup.sim.scene import build_scene
 from glue_bringup.sim.shared_frames import LOST_NS, SIM_TIME_NS, SUCCESS, WALL_NS, SharedFrames
 from glue_bringup.sim.start_state import sample_start
 from glue_bringup.sim.tasks import get_task
+from glue_bringup.sim.tasks.base import ForcedTask
 from glue_bringup.sim.twin_process import ChildLink
 from glue_perception.config import from_mapping
 
@@ -47,6 +49,7 @@ def main(settings: dict[str, Any]) -> None:
         link.failed(error)
         return
     try:
+        shared.write_measured(task.measure(simulator.model, simulator.data))
         link.ready(robot_ip=server.robot_servers[0].hostname)
         _serve(simulator, server, task, camera.rate_hz, shared, states, link)
     finally:
@@ -84,21 +87,26 @@ def _serve(
     link: ChildLink,
 ) -> None:
     robots, model, data, counters = server.robot_servers, simulator.model, simulator.data, shared.counters
+    watch = GoalWatch(task)
+    before_step = task.before_step if isinstance(task, ForcedTask) else None
     gc.freeze()  # a full collection over the imported modules takes several cycles
     begin = due = time.perf_counter()
     step = frames = lost_ns = 0
     while step % _CHECK_STEPS or not link.parent_gone():
         for robot in robots:
             robot.process_commands()
+        if before_step is not None:
+            before_step(model, data)
         simulator.step()
         for robot in robots:
             robot.send_state()
         step += 1
-        if not counters[SUCCESS] and task.is_success(model, data):
-            counters[SUCCESS] = 1
+        watch.step(model, data)
+        counters[SUCCESS] = watch.reached
         if step * rate_hz * STEP_S >= frames:
             frames += 1
             _publish(states, step * 1_000_000, data.qpos)
+            shared.write_measured(task.measure(model, data))
         due += STEP_S
         now = time.perf_counter()
         if now < due:

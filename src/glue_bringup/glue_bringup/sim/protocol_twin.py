@@ -6,6 +6,7 @@ import select
 import socket
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -69,7 +70,7 @@ class ProtocolTwin:
         self.camera_config = camera if camera is not None else CameraConfig()
         self.task = get_task(task_name)
         self.condition = condition
-        self.truth = self.task.sample_layout(seed)
+        self._layout = self.task.sample_layout(seed)
         require_rendering()
         self._shared = SharedFrames.create(self.camera_config.width_px, self.camera_config.height_px)
         from_server, to_renderer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -111,6 +112,11 @@ class ProtocolTwin:
             lost_ns=int(counters[LOST_NS]),
             frames=self._shared.latest,
         )
+
+    @property
+    def truth(self) -> Any:
+        """The layout with the movable objects where they were at the last frame."""
+        return self.task.truth(self._layout, self._shared.read_measured())
 
     @property
     def intrinsics(self) -> Float[np.ndarray, "3 3"]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
+from glue_bringup.sim.still_parts import StillParts, StillPicture, reuse_pays
 from glue_perception.errors import RenderingError
 
 BACKENDS = ("egl", "osmesa")
@@ -76,11 +77,25 @@ def _works(backend: str) -> bool:
 class OffscreenRenderer:
     """Draws one fixed camera of one model. Belongs to the thread that built it; `close` when done.
 
+    Args:
+        model: Compiled MuJoCo model; textures and meshes must not change any more.
+        camera_name: One that does not move.
+        width_px: Image width.
+        height_px: Image height.
+        still_parts: Speed only; the pixels are the same.
+
     Raises:
         RenderingError: when built, if no OpenGL library works.
     """
 
-    def __init__(self, model: Any, camera_name: str, width_px: int, height_px: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        camera_name: str,
+        width_px: int,
+        height_px: int,
+        still_parts: StillParts = StillParts.AUTO,
+    ) -> None:
         backend = require_rendering()
         import mujoco
 
@@ -112,34 +127,56 @@ class OffscreenRenderer:
         # Also at the interpreter's exit: OSMesa complains when its context outlives the modules.
         self._free = weakref.finalize(self, _free_contexts, gl, self._context)
         self._buffer = np.empty((height_px, width_px, 3), np.uint8)
+        self._depth = np.empty((height_px, width_px), np.float32)
         # Shadows would cost two more passes over the scene: 16 ms more than the 8 ms of a frame without a GPU.
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+        reuse = reuse_pays() if still_parts is StillParts.AUTO else still_parts is StillParts.REUSE
+        self._still = StillPicture(model, self._camera.fixedcamid, (height_px, width_px)) if reuse else None
 
     def render(self, data: Any) -> UInt8[np.ndarray, "height width 3"]:
         """Return a new image of the state whose kinematics are in `data`."""
-        mujoco = self._mujoco
+        self._draw_frame(data, None)
+        return np.ascontiguousarray(self._buffer[::-1])
+
+    def _draw_frame(self, data: Any, depth: Float32[np.ndarray, "height width"] | None) -> None:
+        """Draw into the buffer, upside down as OpenGL does, and the depths too if given."""
         self._gl.make_current()
+        still, groups, category = self._still, self._option.geomgroup, self._mujoco.mjtCatBit
+        if still is None or not still.is_exact(self._scene.flags, groups, self._mujoco):
+            self._draw(data, category.mjCAT_ALL, self._buffer, depth)
+            return
+        if not still.is_current(data, groups):
+            if not still.wants_drawing:
+                self._draw(data, category.mjCAT_ALL, self._buffer, depth)
+                return
+            self._draw(data, category.mjCAT_STATIC, still.rgb, still.depth)
+            still.drawn()
+        into = self._depth if depth is None else depth
+        self._draw(data, category.mjCAT_DYNAMIC, self._buffer, into)
+        still.put_before(self._buffer, into)
+
+    def _draw(
+        self,
+        data: Any,
+        category: Any,
+        rgb: UInt8[np.ndarray, "height width 3"],
+        depth: Float32[np.ndarray, "height width"] | None,
+    ) -> None:
+        mujoco = self._mujoco
         mujoco.mjv_updateScene(
-            self._model,
-            data,
-            self._option,
-            self._perturb,
-            self._camera,
-            mujoco.mjtCatBit.mjCAT_ALL.value,
-            self._scene,
+            self._model, data, self._option, self._perturb, self._camera, category.value, self._scene
         )
         mujoco.mjr_render(self._viewport, self._scene, self._context)
-        mujoco.mjr_readPixels(self._buffer, None, self._viewport, self._context)
-        return np.ascontiguousarray(self._buffer[::-1])
+        mujoco.mjr_readPixels(rgb, depth, self._viewport, self._context)
 
     def render_with_depth(
         self, data: Any
     ) -> tuple[UInt8[np.ndarray, "height width 3"], Float32[np.ndarray, "height width"]]:
         """Return a new image and, per pixel, the distance along the camera's axis in metres."""
-        rgb = self.render(data)
         z = np.empty(self._buffer.shape[:2], np.float32)
-        self._mujoco.mjr_readPixels(None, z, self._viewport, self._context)
+        self._draw_frame(data, z)
+        rgb = np.ascontiguousarray(self._buffer[::-1])
         extent = self._model.stat.extent
         near, far = self._model.vis.map.znear * extent, self._model.vis.map.zfar * extent
         depth_m: np.ndarray = near / (1.0 - z[::-1] * np.float32(1.0 - near / far))
@@ -150,16 +187,20 @@ class OffscreenRenderer:
 
         Args:
             data: Kinematics.
-            groups: Geoms of other groups are left out, and what stands behind them shows.
+            groups: What is of other groups is left out, and what stands behind it shows.
         """
-        before, flags = self._option.geomgroup.copy(), self._scene.flags.copy()
-        self._option.geomgroup[:] = [int(g in groups) for g in range(len(before))]
+        option = self._option
+        shown = (option.geomgroup, option.flexgroup, option.skingroup)
+        before, flags = [group.copy() for group in shown], self._scene.flags.copy()
+        for group in shown:
+            group[:] = [int(g in groups) for g in range(len(group))]
         self._scene.flags[self._mujoco.mjtRndFlag.mjRND_SEGMENT] = 1
         self._scene.flags[self._mujoco.mjtRndFlag.mjRND_IDCOLOR] = 1
         try:
             image = self.render(data).astype(np.int32)
         finally:
-            self._option.geomgroup[:] = before
+            for group, value in zip(shown, before, strict=True):
+                group[:] = value
             self._scene.flags[:] = flags
         number = image[..., 0] + (image[..., 1] << 8) + (image[..., 2] << 16)
         table = np.full((self._scene.ngeom + 1, 2), -1, np.int32)

@@ -12,7 +12,7 @@ from glue_bringup.sim.ood import IN_DOMAIN, Condition
 from glue_bringup.sim.ood.stage import add_condition
 from glue_bringup.sim.start_state import StartState
 from glue_bringup.sim.tasks.base import Task
-from glue_bringup.sim.wood import wood_texture
+from glue_bringup.sim.wood import cloth_texture, wood_texture
 from glue_perception.errors import MissingDependencyError
 
 TABLE_X_M = (0.17, 1.02)
@@ -22,8 +22,14 @@ TABLE_TOP_M = 0.0
 
 FLOOR_M = -0.74
 
-WALL_GREY = (0.60, 0.61, 0.63)
-FLOOR_GREY = (0.30, 0.30, 0.31)
+WALL_GREY = (0.66, 0.67, 0.69)
+"""The light cloth to the arm's left in the authors' clips."""
+
+CURTAIN_GREY = (0.36, 0.37, 0.39)
+"""The darker one behind the robot."""
+
+ALUMINIUM = (0.62, 0.64, 0.66)
+FLOOR_GREY = (0.13, 0.13, 0.14)
 _ROBOT_TONES = {
     "white": 0.87,
     "off_white": 0.83,
@@ -56,7 +62,7 @@ def build_scene(task: Task, camera: CameraConfig, start: StartState, condition: 
     _add_wood(simulator.scene)
     _add_table(simulator.worldbody)
     _add_camera(simulator.worldbody, camera)
-    task.add_to_scene(simulator.worldbody)
+    task.add_to_scene(simulator.scene)
     add_condition(simulator.scene, simulator.worldbody, condition)
     return simulator
 
@@ -109,11 +115,14 @@ def _replace_surroundings(world: ET.Element) -> None:
         pos=_numbers((0, 0, FLOOR_M)),
         rgba=_numbers((*FLOOR_GREY, 1)),
     )
+    _add_cloth(world, "wall_right", (0.0, -1.43, 0.7), (-1, 0, 0, 0, 0, 1), WALL_GREY)
+    _add_cloth(world, "wall_back", (-1.03, 0.0, 0.7), (0, 1, 0, 0, 0, 1), CURTAIN_GREY)
     for name, pos, size in (
-        ("wall_right", (0.0, -1.45, 0.7), (3.0, 0.02, 1.6)),
-        ("wall_back", (-1.05, 0.0, 0.7), (0.02, 3.0, 1.6)),
+        ("post_corner", (-0.99, -1.39, 0.4), (0.03, 0.03, 1.2)),
+        ("post_side", (-0.35, -1.39, 0.4), (0.03, 0.03, 1.2)),
+        ("rail", (-0.67, -1.39, 0.30), (0.32, 0.02, 0.02)),
     ):
-        _visual_box(world, name, pos, size, WALL_GREY)
+        _visual_box(world, name, pos, size, ALUMINIUM)
     ET.SubElement(
         world,
         "light",
@@ -141,12 +150,34 @@ def _replace_surroundings(world: ET.Element) -> None:
     )
 
 
+def _add_cloth(
+    world: ET.Element, name: str, pos: Sequence[float], axes: Sequence[float], grey: Sequence[float]
+) -> None:
+    """Append an upright plane of cloth; `axes` are its horizontal and its upward direction."""
+    ET.SubElement(
+        world,
+        "geom",
+        name=name,
+        type="plane",
+        pos=_numbers(pos),
+        xyaxes=_numbers(axes),
+        size="3 1.6 0.1",
+        rgba=_numbers((*grey, 1)),
+        material="cloth",
+        contype="0",
+        conaffinity="0",
+        group="1",
+    )
+
+
 def _add_wood(scene: ET.Element) -> None:
     asset = scene.find("asset")
     if asset is None:
         asset = ET.SubElement(scene, "asset")
     ET.SubElement(asset, "texture", name="wood", type="2d", file=str(wood_texture()))
     ET.SubElement(asset, "material", name="wood", texture="wood", specular="0.1", shininess="0.2")
+    ET.SubElement(asset, "texture", name="cloth", type="2d", file=str(cloth_texture()))
+    ET.SubElement(asset, "material", name="cloth", texture="cloth", specular="0")
 
 
 def _add_table(world: ET.Element) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
 from glue_bringup.arm.impedance_gains import ImpedanceGains
 from glue_bringup.sim.camera_config import FRAME_ID, CameraConfig
+from glue_bringup.sim.goal import GoalWatch
 from glue_bringup.sim.hand import MAX_WIDTH_M, Hand
 from glue_bringup.sim.impedance import TCP_OFFSET_M, ImpedanceLaw
 from glue_bringup.sim.ood import IN_DOMAIN, Condition
@@ -14,6 +17,7 @@ from glue_bringup.sim.ood.stage import Stage
 from glue_bringup.sim.scene import build_scene
 from glue_bringup.sim.start_state import sample_start
 from glue_bringup.sim.tasks import get_task
+from glue_bringup.sim.tasks.base import ForcedTask
 from glue_perception.errors import HardwareError, InvalidValueError
 from glue_perception.geometry import make_transform
 from glue_perception.timing import ManualClock
@@ -53,6 +57,7 @@ class SyncTwin:
         self.camera_config = camera if camera is not None else CameraConfig()
         self.task = get_task(task_name)
         self.condition = condition
+        self._goal = GoalWatch(self.task)
         simulator = build_scene(self.task, self.camera_config, sample_start(seed), condition)
         simulator.init()
         simulator.start()
@@ -76,14 +81,14 @@ class SyncTwin:
     def reset(self, seed: int) -> None:
         """Begin episode `seed`: its layout, its start pose, the clock at zero (a new one), no success yet."""
         self._mujoco.mj_resetData(self._model, self._data)
-        self.truth = self.task.sample_layout(seed)
-        self.task.apply_layout(self._model, self._data, self.truth)
+        self._layout = self.task.sample_layout(seed)
+        self.task.apply_layout(self._model, self._data, self._layout)
         start = sample_start(seed)
         self._data.qpos[self._qpos] = start.joint_position_rad
         self._hand.place(start.gripper_width_m)
         self._mujoco.mj_forward(self._model, self._data)
         self.clock = ManualClock()
-        self._success = False
+        self._goal.reset()
         self._seed = seed
         if self._stage is not None:
             self._stage.begin(seed)
@@ -100,13 +105,15 @@ class SyncTwin:
         if rest or steps < 0:
             raise InvalidValueError(f"advance needs a whole number of milliseconds, not {duration_ns} ns")
         model, data, law, hand, dof = self._model, self._data, self._law, self._hand, self._dof
-        step, is_success = self._mujoco.mj_step, self.task.is_success
+        step, watch = self._mujoco.mj_step, self._goal.step
+        before_step = self.task.before_step if isinstance(self.task, ForcedTask) else None
         for _ in range(steps):
             data.qfrc_applied[dof] = law.torque()
             hand.apply()
+            if before_step is not None:
+                before_step(model, data)
             step(model, data)
-            if not self._success:
-                self._success = is_success(model, data)
+            watch(model, data)
         self.clock.advance_ns(duration_ns)
 
     def render(self) -> CameraFrame:
@@ -124,8 +131,13 @@ class SyncTwin:
         return CameraFrame(now_ns, FRAME_ID, picture.rgb, self.intrinsics, picture.depth_m)
 
     def is_success(self) -> bool:
-        """Return whether the goal was reached at any step of this episode."""
-        return self._success
+        """Return whether the goal was reached at any step of this episode; see `GoalWatch`."""
+        return self._goal.reached
+
+    @property
+    def truth(self) -> Any:
+        """The layout with the movable objects where they are now."""
+        return self.task.truth(self._layout, self.task.measure(self._model, self._data))
 
     @property
     def intrinsics(self) -> Float[np.ndarray, "3 3"]:

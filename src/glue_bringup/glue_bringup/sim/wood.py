@@ -1,4 +1,4 @@
-"""The table's wood: light planks with grain, drawn from seeded noise."""
+"""The table's wood and the walls' cloth, drawn from seeded noise."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ SIZE_PX = (768, 1152)
 """Rows run along the table's x, columns along its y, in which the planks lie."""
 
 PLANKS = 8
-TONE_RGB = (205, 178, 140)
+TONE_RGB = (208, 186, 152)
+CLOTH_PX = (512, 1024)
 
-_VERSION = "2"
+_VERSION = "3"
 _SEED = 7
 
 
@@ -28,6 +29,25 @@ def wood_texture() -> Path:
         _, encoded = cv2.imencode(".png", _planks()[:, :, ::-1])
         write_whole(path, encoded.tobytes())
     return path
+
+
+def cloth_texture() -> Path:
+    """Return a grey PNG of hanging cloth with soft folds, to be tinted by its geom; made if missing."""
+    path = cache_folder("wood") / f"cloth-{_VERSION}.png"
+    if not path.exists():
+        _, encoded = cv2.imencode(".png", _folds())
+        write_whole(path, encoded.tobytes())
+    return path
+
+
+def _folds() -> UInt8[np.ndarray, "rows cols"]:
+    rng = np.random.default_rng(_SEED)
+    folds = cv2.GaussianBlur(rng.normal(size=CLOTH_PX), (0, 0), sigmaX=14.0, sigmaY=160.0)
+    dents = cv2.GaussianBlur(rng.normal(size=CLOTH_PX), (0, 0), sigmaX=22.0, sigmaY=40.0)
+    weave = cv2.GaussianBlur(rng.normal(size=CLOTH_PX), (0, 0), sigmaX=1.0)
+    shade = 0.84 + sum(k * n / n.std() for k, n in ((0.045, folds), (0.03, dents), (0.02, weave)))
+    cloth: np.ndarray = np.clip(255.0 * shade, 0, 255).astype(np.uint8)
+    return cloth
 
 
 def _planks() -> UInt8[np.ndarray, "rows cols 3"]:

@@ -1,101 +1,131 @@
-"""Demonstrations in memory, and batches of observations with their action chunks."""
+"""Demonstrations to batches of observations with their action chunks."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from glue_perception.bags.reader import BagReader, UnfinishedBagWarning
 from glue_perception.errors import BagError
-from glue_policy.data.episodes import EpisodeArrays, load_episode
+from glue_policy.data.episodes import EpisodeArrays
+from glue_policy.data.from_bags import PointCloudSource, training_set_of
+from glue_policy.data.training_set import TrainingSet, check_array_name
 from glue_policy.policies.base import Batch
-
-SUCCESS = "success"
-"""Outcome of a demonstration that is worth training on."""
 
 
 class ChunkDataset:
     """All steps of all demonstrations; a sample is one observation and the `horizon` actions from it on.
 
-    Beyond an episode's end the last action is repeated and marked invalid.
+    Beyond an episode's end the last action is repeated and marked invalid. A batch reads only its own rows.
 
     Args:
-        episodes: At least one; all of one task and one number of key-patches.
+        source: A training set, or episodes (at least one; all of one task and one number of key-patches).
         horizon: Actions per chunk.
 
     Raises:
         BagError: no episodes, or episodes that do not go together.
     """
 
-    def __init__(self, episodes: Sequence[EpisodeArrays], horizon: int) -> None:
-        if not episodes:
-            raise BagError("there are no demonstrations to train on")
-        for what in ("task", "num_key_patches"):
-            found = {e.task if what == "task" else str(e.row_col.shape[1]) for e in episodes}
-            if len(found) > 1:
-                raise BagError(f"the demonstrations mix several values of {what}: {', '.join(sorted(found))}")
-        self.task = episodes[0].task
-        self._image = np.concatenate([e.image for e in episodes])
-        self._arrays = {
-            "row_col": torch.from_numpy(np.concatenate([e.row_col for e in episodes])),
-            "xy": torch.from_numpy(np.concatenate([e.xy for e in episodes])),
-            "visible": torch.from_numpy(np.concatenate([e.visible for e in episodes])),
-            "joint_position": torch.from_numpy(np.concatenate([e.joint_position_rad for e in episodes])),
-        }
-        self.actions = torch.from_numpy(np.concatenate([e.action for e in episodes]))
-        lengths = [len(e) for e in episodes]
-        ends = np.repeat(np.cumsum(lengths), lengths)
-        steps = np.arange(len(ends))[:, None] + np.arange(horizon)
-        self._chunk_index = torch.from_numpy(np.minimum(steps, ends[:, None] - 1))
-        self._chunk_valid = torch.from_numpy(steps < ends[:, None])
+    def __init__(self, source: TrainingSet | Sequence[EpisodeArrays], horizon: int) -> None:
+        self._set = source if isinstance(source, TrainingSet) else TrainingSet.from_episodes(source)
+        self._attached: dict[str, np.ndarray] = {}
+        self._steps_ahead = np.arange(horizon)
+        self._last_step = np.repeat(np.cumsum(self._set.lengths), self._set.lengths) - 1
 
     def __len__(self) -> int:
-        return len(self._image)
+        return len(self._set)
+
+    @property
+    def task(self) -> str:
+        """Of all demonstrations."""
+        return self._set.task
+
+    @property
+    def num_episodes(self) -> int:
+        """How many demonstrations there are."""
+        return len(self._set.lengths)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the demonstrations' content, see `TrainingSet`; it does not depend on the horizon."""
+        return self._set.fingerprint
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The set's arrays and the attached ones [t ...], memory-mapped where they lie on disk."""
+        return {**self._set.arrays, **self._attached}
+
+    @property
+    def actions(self) -> Tensor:
+        """All actions [t 10], for the normalisation."""
+        return torch.from_numpy(np.array(self._set.arrays["action"]))
 
     @property
     def joint_positions(self) -> Tensor:
         """All joint positions [t 7], for the normalisation."""
-        return self._arrays["joint_position"]
+        return torch.from_numpy(np.array(self._set.arrays["joint_position"]))
 
-    def batch(self, index: Tensor) -> Batch:
-        """Return the samples of `index` [b]."""
-        image = torch.from_numpy(np.ascontiguousarray(self._image[index.numpy()].transpose(0, 3, 1, 2)))
-        return {
-            "image": image,
-            **{name: values[index] for name, values in self._arrays.items()},
-            "action": self.actions[self._chunk_index[index]],
-            "action_valid": self._chunk_valid[index],
+    def cache_path(self, name: str) -> Path | None:
+        """Return where an array [t ...] computed from these steps may be kept as .npy; None: not on disk.
+
+        Write it under another name first and rename it, then `attach` it opened by memory map.
+        """
+        return self._set.cache_path(check_array_name(name))
+
+    def attach(self, name: str, rows: np.ndarray) -> None:
+        """Add a per-step array [t ...]: from now on batches hold its rows under `name`.
+
+        Raises:
+            BagError: another number of steps, or a name that is taken.
+        """
+        if check_array_name(name) in self._set.arrays or name in ("action", "action_valid"):
+            raise BagError(f"the training set has an array {name!r} already")
+        if len(rows) != len(self):
+            raise BagError(f"{name} holds {len(rows)} steps, the training set {len(self)}; compute it anew")
+        self._attached[name] = rows
+
+    def batch(self, index: Tensor, keys: Collection[str] | None = None) -> Batch:
+        """Return the samples of `index` [b].
+
+        Args:
+            index: Which rows.
+            keys: Of the observation; None for all. Others are not read from the disk.
+        """
+        rows = index.numpy()
+        steps = rows[:, None] + self._steps_ahead
+        last = self._last_step[rows][:, None]
+        batch = {
+            name: torch.from_numpy(np.ascontiguousarray(values[rows]))
+            for name, values in self.arrays.items()
+            if name not in ("action", "stamp_ns") and (keys is None or name in keys)
         }
+        if "row_col" in batch:
+            batch["row_col"] = batch["row_col"].long()
+        batch["action"] = torch.from_numpy(self._set.arrays["action"][np.minimum(steps, last)])
+        batch["action_valid"] = torch.from_numpy(steps <= last)
+        return batch
 
 
-def load_dataset(directory: Path, image_size_px: int, horizon: int, dt_s: float) -> ChunkDataset:
-    """Return the successful demonstrations in the sub-folders of `directory`, in the order of their names.
+def load_dataset(
+    directory: Path,
+    image_size_px: int,
+    horizon: int,
+    dt_s: float,
+    points: PointCloudSource | None = None,
+) -> ChunkDataset:
+    """Return the successful demonstrations in the sub-folders of `directory`; see `training_set_of`.
 
-    Bags of failed, aborted or unfinished episodes are named and left out.
+    Args:
+        directory: Holds a folder per bag.
+        image_size_px: Side of the policy's images.
+        horizon: Actions per chunk.
+        dt_s: Time between steps.
+        points: How to make point clouds from depth, for policies that need them.
 
     Raises:
-        BagError: a bag is unreadable or does not fit, or none is a success.
+        BagError: bags are unreadable or do not go together, or none is a success.
     """
-    bags = sorted(path for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
-    episodes = []
-    for path in tqdm(bags, desc="read", unit="bag", dynamic_ncols=True):
-        outcome = _outcome(path)
-        if outcome == SUCCESS:
-            episodes.append(load_episode(path, image_size_px, dt_s))
-        else:
-            tqdm.write(f"left out, as its outcome is {outcome}: {path}")
-    return ChunkDataset(episodes, horizon)
-
-
-def _outcome(path: Path) -> str:
-    """Return how the episode ended; a bag that says nothing and was not made by our recorder counts as a success."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnfinishedBagWarning)
-        with BagReader(path) as bag:
-            return bag.metadata.get("outcome", "unfinished" if "task_config" in bag.metadata else SUCCESS)
+    return ChunkDataset(training_set_of(directory, image_size_px, dt_s, points), horizon)

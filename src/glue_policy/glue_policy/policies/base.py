@@ -38,6 +38,9 @@ end). Which of the observation's keys a policy reads, its `needs` says."""
 KEY_PATCH_KEYS = frozenset({"row_col", "xy", "visible"})
 """The keys that describe key-patches; all three or none are in a policy's `needs`."""
 
+LOCAL_FEATURES = "local_features"
+"""A key that training may add: float32 [b n c], what a frozen local encoder gives at the key-patches' cells."""
+
 TRAINING_KEYS = frozenset({"action", "action_valid"})
 
 
@@ -54,7 +57,10 @@ class Policy(nn.Module, ABC):
 
     name: ClassVar[str]
     needs: ClassVar[frozenset[str]]
-    """Observation keys that it reads; it sees no others."""
+    """Observation keys that it reads; it sees no others but those of `welcomes`."""
+
+    welcomes: ClassVar[frozenset[str]] = frozenset()
+    """Keys that it reads where they are given, and does without where they are not."""
 
     def __init__(self, config: PolicyConfig, weights: Path | None = None) -> None:
         super().__init__()
@@ -173,7 +179,7 @@ class Policy(nn.Module, ABC):
                 f"policy {self.name} needs {', '.join(missing)}, which the batch lacks; it holds "
                 f"{', '.join(sorted(batch)) or 'nothing'}"
             )
-        return {key: batch[key] for key in sorted(keys)}
+        return {key: batch[key] for key in sorted(set(keys) | (self.welcomes & batch.keys()))}
 
 
 def hold_last_valid(

@@ -72,7 +72,7 @@ class DiffusionPolicy(Policy):
 
     def _loss(self, batch: Batch, generator: torch.Generator | None) -> Float[Tensor, ""]:
         """Return the mean squared error over valid actions of the predicted noise (paper, eq. 5), or chunk."""
-        observation = {key: value for key, value in batch.items() if key in self.needs}
+        observation = {key: value for key, value in batch.items() if key in self.needs | self.welcomes}
         condition = self._encode_in_training(observation, generator).float()
         condition = condition.repeat_interleave(NOISE_DRAWS, dim=0)
         clean = self.action_range.normalise(batch["action"]).repeat_interleave(NOISE_DRAWS, dim=0)

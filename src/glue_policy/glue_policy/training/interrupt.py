@@ -15,11 +15,12 @@ class DeferredInterrupt:
     delivers signals to the main thread only; on another thread the block changes nothing.
 
     Attributes:
-        requested: Whether a signal has come.
+        requested: Whether a signal has come, here or, by `request`, in another process of the run.
     """
 
     def __init__(self) -> None:
         self.requested = False
+        self._signalled = False
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -36,7 +37,11 @@ class DeferredInterrupt:
         if self.requested and error is None:
             raise KeyboardInterrupt
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
+    def request(self) -> None:
+        """Interrupt as a signal does; the signal itself may still come and does no more harm."""
         self.requested = True
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._signalled:
+            raise KeyboardInterrupt
+        self._signalled = self.requested = True

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from glue_bringup.sim.camera_config import CameraConfig
-from glue_bringup.sim.ood.distractors import BODY_PREFIX, CATALOGUE, HIDDEN_GROUP, Item
+from glue_bringup.sim.ood.distractors import ANY, BODY_PREFIX, CATALOGUE, HIDDEN_GROUP, Item
 from glue_bringup.sim.ood.paints import Paints
 from glue_bringup.sim.ood.task_objects import TaskObject
 from glue_perception.geometry import project_points
@@ -30,8 +30,9 @@ _CLEARANCE_M = ((0.035, 0.02), (0.08, 0.10), (0.15, 0.15), (np.inf, 0.24))
 """Up to this height, a distractor keeps this distance from the arm's ways. Low ones pass under fingers and hand."""
 
 _SCALES = (0.85, 1.15)
-_SMALLER = 0.75
-_TRIES = 120
+_SHRINK = (1.0, 0.75, 0.55)
+_TRIES = 80
+"""Per size; what finds no room is made smaller before another item takes its turn."""
 _CONFUSABLE_SHARE = 0.15
 _STREAM = 31
 
@@ -99,6 +100,9 @@ class Clutter:
         placed: list[Placement] = []
         # Large ones first: they are the hardest to find room for. The rest of the shuffled catalogue steps in.
         order = [int(k) for k in rng.permutation(len(CATALOGUE))]
+        confusable = [k for k in order if _may_confuse(CATALOGUE[k])]
+        confusable = confusable[: max(1, round(_CONFUSABLE_SHARE * self._count))]
+        order = confusable + [k for k in order if k not in confusable]
         wanted = sorted(order[: self._count], key=lambda k: -CATALOGUE[k].radius_m)
         for index in (*wanted, *sorted(order[self._count :], key=lambda k: CATALOGUE[k].radius_m)):
             if len(placed) == self._count:
@@ -106,15 +110,12 @@ class Clutter:
             placement = _find(rng, index, placed, rooms)
             if placement is not None:
                 placed.append(placement)
-        self._show(placed, rng)
+        self._show(placed, confusable, rng)
         return tuple(placed)
 
-    def _show(self, placed: list[Placement], rng: np.random.Generator) -> None:
+    def _show(self, placed: Sequence[Placement], confusable: Sequence[int], rng: np.random.Generator) -> None:
         model = self._model
         paints = Paints(model, self._objects, rng)
-        confusable = [p.index for p in placed if p.item.thin][
-            : max(1, round(_CONFUSABLE_SHARE * self._count))
-        ]
         shown = {p.index: p for p in placed}
         for index, body in enumerate(self._bodies):
             first = int(model.body_geomadr[body])
@@ -178,13 +179,16 @@ class _Rooms:
         return np.concatenate([pixels.min(axis=0) - 2.0, pixels.max(axis=0) + 2.0]), distance_m
 
 
+def _may_confuse(item: Item) -> bool:
+    return item.thin and any(part.paint == ANY for part in item.parts)
+
+
 def _find(
     rng: np.random.Generator, index: int, placed: Sequence[Placement], rooms: _Rooms
 ) -> Placement | None:
-    scale = float(rng.uniform(*_SCALES))
-    for attempt in range(_TRIES):
-        if attempt == _TRIES // 2:
-            scale *= _SMALLER
+    full_scale = float(rng.uniform(*_SCALES))
+    for attempt in range(_TRIES * len(_SHRINK)):
+        scale = full_scale * _SHRINK[attempt // _TRIES]
         radius_m = CATALOGUE[index].radius_m * scale
         xy = tuple(
             float(rng.uniform(low + radius_m, high - radius_m)) for low, high in (TABLE_X_M, TABLE_Y_M)

@@ -8,11 +8,12 @@ from enum import StrEnum
 from glue_perception.config import suggest
 from glue_perception.errors import ConfigError
 
-MAX_DISTRACTORS = 24
+MAX_DISTRACTORS = 20
 MAX_HIDDEN_SHARE = 0.75
 """Beyond it too little of a small target is left for the first frame, in which the objects are found."""
 
 DEFAULT_GRADE = 2
+DEFAULT_FADE_IN_S = 0.5
 
 
 class ConditionKind(StrEnum):
@@ -33,11 +34,13 @@ class Condition:
 
     Attributes:
         kind: Which of the paper's settings.
-        distractors: Clutter: how many objects stand around, 1..24.
+        distractors: Clutter: how many objects stand around, 1..20.
         hidden_share: Occlusion: share of the target's pixels, and of the arm's, that a foreground object hides in
             the first frame, above 0 and up to 0.75.
         strength: Light: 0..1; how bright the spots are, how far the room light is dimmed and tinted.
         speed_rad_s: Light: how fast the lamp turns, above 0 and up to 6.
+        fade_in_s: Light: how long the lamp takes to come up, 0..5. The objects are found in the first frame, and the
+            embedded profile knows them by their colour alone: with 0 it takes red spots for red things and refuses.
 
     Raises:
         ConfigError: a number out of range, or one that belongs to another kind.
@@ -48,6 +51,7 @@ class Condition:
     hidden_share: float = 0.0
     strength: float = 0.0
     speed_rad_s: float = 0.0
+    fade_in_s: float = 0.0
 
     def __post_init__(self) -> None:
         for name, limits in _RANGES.items():
@@ -83,18 +87,19 @@ _RANGES: dict[str, tuple[float, float]] = {
     "hidden_share": (0.05, MAX_HIDDEN_SHARE),
     "strength": (0.05, 1.0),
     "speed_rad_s": (0.01, 6.0),
+    "fade_in_s": (0.0, 5.0),
 }
 _NUMBERS: dict[ConditionKind, tuple[str, ...]] = {
     ConditionKind.IN_DOMAIN: (),
     ConditionKind.CLUTTER: ("distractors",),
     ConditionKind.OCCLUSION: ("hidden_share",),
-    ConditionKind.LIGHT: ("strength", "speed_rad_s"),
+    ConditionKind.LIGHT: ("strength", "speed_rad_s", "fade_in_s"),
 }
 
 
 def _numbers_of(kind: ConditionKind) -> str:
     names = _NUMBERS[kind]
-    return f"its numbers are {' and '.join(names)}" if names else "it has no numbers"
+    return f"its numbers are {', '.join(names)}" if names else "it has no numbers"
 
 
 IN_DOMAIN = Condition()
@@ -109,7 +114,9 @@ _GRADES: dict[ConditionKind, dict[int, Condition]] = {
         for grade, share in ((1, 0.2), (2, 0.4), (3, 0.6))
     },
     ConditionKind.LIGHT: {
-        grade: Condition(ConditionKind.LIGHT, strength=strength, speed_rad_s=speed)
+        grade: Condition(
+            ConditionKind.LIGHT, strength=strength, speed_rad_s=speed, fade_in_s=DEFAULT_FADE_IN_S
+        )
         for grade, strength, speed in ((1, 0.3, 0.4), (2, 0.6, 0.8), (3, 1.0, 1.6))
     },
 }

@@ -28,8 +28,8 @@ class Paints:
         self._rng = rng
         self._regions = [r for r in map(_region, (o.query for o in objects)) if r is not None]
         self._allowed = [PAINTS[name] for name in PALETTE if not self._asked_for(PAINTS[name])]
-        own = [model.geom_rgba[g, :3] for o in objects for g in o.geoms]
-        self._targets = [c for c in own if self._asked_for(c)] or own or [PAINTS["red"]]
+        own: list[Float[np.ndarray, "3"]] = [_colour(model, g) for o in objects for g in o.geoms]
+        self._targets = [c for c in own if self._asked_for(c)] or own or [np.array(PAINTS["red"])]
 
     def colours(self, item: Item, confusable: bool) -> Float[np.ndarray, "parts 3"]:
         """Return a colour per part; a confusable item has its free parts in the target's own."""
@@ -50,6 +50,12 @@ class Paints:
         levels = np.outer((1.0, 0.8, 0.6), np.asarray(rgb)) * 255.0
         lch = lch_from_lab(lab_from_rgb(np.clip(levels, 0, 255).astype(np.uint8)[None]))
         return any(bool(region.contains(lch).any()) for region in self._regions)
+
+
+def _colour(model: Any, geom: int) -> Float[np.ndarray, "3"]:
+    material = int(model.geom_matid[geom])
+    rgba = model.geom_rgba[geom] if material < 0 else model.mat_rgba[material]
+    return np.asarray(rgba[:3])
 
 
 def _region(query: str) -> Any:

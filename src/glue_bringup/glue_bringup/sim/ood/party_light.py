@@ -46,10 +46,13 @@ class PartyLight:
         camera: Size and place.
         strength: 0..1; spots of full strength outshine the room light twice.
         speed_rad_s: Turn of the lamp about the vertical.
+        fade_in_s: Time from the episode's start in which the strength rises from 0.
     """
 
-    def __init__(self, camera: CameraConfig, strength: float, speed_rad_s: float) -> None:
-        self._strength, self._speed_rad_s = strength, speed_rad_s
+    def __init__(
+        self, camera: CameraConfig, strength: float, speed_rad_s: float, fade_in_s: float = 0.0
+    ) -> None:
+        self._full_strength, self._speed_rad_s, self._fade_in_s = strength, speed_rad_s, fade_in_s
         K, T = camera.intrinsics, camera.T_base_camera
         u, v = np.meshgrid(np.arange(camera.width_px), np.arange(camera.height_px))
         rays = np.stack([(u - K[0, 2]) / K[0, 0], (v - K[1, 2]) / K[1, 1], np.ones_like(u, float)])
@@ -77,6 +80,7 @@ class PartyLight:
             time_ns: Simulated time since the episode's start.
         """
         time_s = time_ns / NS_PER_S
+        strength = self._full_strength * min(1.0, time_s / self._fade_in_s if self._fade_in_s else 1.0)
         x, y, z = (ray * depth_m + shift for ray, shift in zip(self._rays, self._from_lamp, strict=True))
         across, turn_deg = cv2.cartToPolar(x, y, angleInDegrees=True)
         _, polar_deg = cv2.cartToPolar(z, across, angleInDegrees=True)  # 0 upwards, 180 downwards
@@ -91,25 +95,25 @@ class PartyLight:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_WRAP,
         )
-        light = cv2.transform(spots, self._spot_colours(time_s))
-        light += self._room(time_s)
+        light = cv2.transform(spots, self._spot_colours(time_s, strength))
+        light += self._room(time_s, strength)
         lit: np.ndarray = cv2.multiply(rgb, light, dtype=cv2.CV_8U)
         return lit
 
-    def _spot_colours(self, time_s: float) -> Float32[np.ndarray, "3 3"]:
+    def _spot_colours(self, time_s: float, strength: float) -> Float32[np.ndarray, "3 3"]:
         """Return the matrix from which colour a spot has to the light that it gives now."""
         pace = self._speed_rad_s / _REFERENCE_SPEED_RAD_S
         phase = self._phases + time_s * pace / np.asarray(FADE_S)
         # On for somewhat more than half of the period, with soft ends.
         on = np.clip(0.5 + 1.6 * (np.sin(2 * np.pi * phase) + 0.2), 0.0, 1.0)
-        return np.ascontiguousarray((np.asarray(COLOURS) * on[:, None]).T * 2.0 * self._strength, np.float32)
+        return np.ascontiguousarray((np.asarray(COLOURS) * on[:, None]).T * 2.0 * strength, np.float32)
 
-    def _room(self, time_s: float) -> Float32[np.ndarray, "3"]:
+    def _room(self, time_s: float, strength: float) -> Float32[np.ndarray, "3"]:
         """Return the room light as a factor per channel: dimmed, and tinted in a hue that goes around."""
         turn = self._tint_turn_rad + 0.5 * self._speed_rad_s * time_s
         hue = np.cos(turn + np.array([0.0, -2 * np.pi / 3, 2 * np.pi / 3]))
-        level = 1.0 - 0.30 * self._strength
-        return np.asarray(level * (1.0 + 0.25 * self._strength**2 * hue), np.float32)
+        level = 1.0 - 0.30 * strength
+        return np.asarray(level * (1.0 + 0.25 * strength**2 * hue), np.float32)
 
 
 @lru_cache(maxsize=1)

@@ -70,7 +70,7 @@ class Stage:
         elif condition.kind is ConditionKind.OCCLUSION:
             self._foreground = Foreground(model, task_objects(task, model), camera, condition.hidden_share)
         elif condition.kind is ConditionKind.LIGHT:
-            self._light = PartyLight(camera, condition.strength, condition.speed_rad_s)
+            self._light = PartyLight(camera, condition.strength, condition.speed_rad_s, condition.fade_in_s)
         self.distractors: tuple[Placement, ...] = ()
         self.hidden: HiddenShares | None = None
 

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
+from glue_bringup.sim.tasks.free_bodies import FINGER_JOINTS, child_of
+
 AREA_X_M = (0.38, 0.66)
 AREA_Y_M = (-0.20, 0.20)
 """Where the button's centre may stand: 28 x 40 cm that the arm reaches with the hand pointing down."""
@@ -28,7 +30,6 @@ _BODY = "button"
 _JOINT = "button_slide"
 _CAP = "button_cap"
 _FINGERS = ("robot0_left_finger", "robot0_right_finger")
-_FINGER_JOINTS = ("robot0_finger_joint1", "robot0_finger_joint2")
 _STREAM = 2
 
 
@@ -50,6 +51,7 @@ class PushButton:
 
     name: str = "push_button"
     queries: tuple[str, ...] = ("red button",)
+    hold_s: float = 0.0
     object_geoms: ClassVar[dict[str, tuple[str, ...]]] = {
         "red button": (_CAP, "button_collar", "button_housing")
     }
@@ -65,10 +67,10 @@ class PushButton:
         top = 2 * HOUSING_HALF_M[2] + CAP_HEIGHT_M
         return PushButtonLayout(np.array([x, y, top]), float(yaw))
 
-    def add_to_scene(self, world: ET.Element) -> None:
+    def add_to_scene(self, scene: ET.Element) -> None:
         """Append housing, collar and cap."""
         x, y, z = HOUSING_HALF_M
-        body = ET.SubElement(world, "body", name=_BODY, pos="0.5 0 0")
+        body = ET.SubElement(child_of(scene, "worldbody"), "body", name=_BODY, pos="0.5 0 0")
         ET.SubElement(
             body,
             "geom",
@@ -130,6 +132,14 @@ class PushButton:
         data.joint(_JOINT).qpos[0] = 0.0
         data.joint(_JOINT).qvel[0] = 0.0
 
+    def measure(self, model: Any, data: Any) -> Float[np.ndarray, "k"]:
+        """Return nothing: the button stays where it stands."""
+        return np.empty(0)
+
+    def truth(self, layout: PushButtonLayout, measured: Float[np.ndarray, "k"]) -> PushButtonLayout:
+        """Return the layout."""
+        return layout
+
     def is_success(self, model: Any, data: Any) -> bool:
         """Return whether a finger of the closed gripper holds the cap below 60 % of its travel."""
         if self._places is None or self._places.model is not model:
@@ -150,6 +160,6 @@ class _Places:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.slide = int(model.joint(_JOINT).qposadr[0])
-        self.fingers = [int(model.joint(name).qposadr[0]) for name in _FINGER_JOINTS]
+        self.fingers = [int(model.joint(name).qposadr[0]) for name in FINGER_JOINTS]
         self.finger_bodies = [int(model.body(name).id) for name in _FINGERS]
         self.cap = int(model.geom(_CAP).id)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,7 +26,7 @@ from glue_policy.nets.vit import (
     SmallVit,
     clip_weights_directory,
 )
-from glue_policy.policies.base import JOINTS, KEY_PATCH_KEYS, Batch
+from glue_policy.policies.base import JOINTS, KEY_PATCH_KEYS, LOCAL_FEATURES, Batch
 from glue_policy.policies.configuration import PolicyConfig
 from glue_policy.policies.diffusion import DiffusionPolicy
 from glue_policy.policies.glue.configuration_glue import Encoder, GlueConfig, VitConfig
@@ -62,6 +62,7 @@ class GluePolicy(DiffusionPolicy):
 
     name: ClassVar[str] = "glue"
     needs: ClassVar[frozenset[str]] = frozenset({"image", "joint_position"}) | KEY_PATCH_KEYS
+    welcomes: ClassVar[frozenset[str]] = frozenset({LOCAL_FEATURES})
     config: GlueConfig
 
     def __init__(self, config: GlueConfig, weights: Path | None = None) -> None:
@@ -90,13 +91,29 @@ class GluePolicy(DiffusionPolicy):
         """Return the condition vector of observations and the attention that made it."""
         normal = self.normalise_image(observation["image"].float())
         tokens = global_tokens(self.global_encoder, normal)
-        with torch.no_grad():
-            grid = assemble_grid(self.local_encoder(quarters(normal)))
         row_col, visible = observation["row_col"], observation["visible"]
-        patch2 = select_cells(grid, row_col, visible)
+        if LOCAL_FEATURES in observation:
+            local = observation[LOCAL_FEATURES]
+            patch2 = local * visible.unsqueeze(-1).to(local.dtype)
+        else:
+            patch2 = select_cells(self._local_grid(normal), row_col, visible)
         joints = self.joint_range.normalise(observation["joint_position"])
         encoding: FusedEncoding = self.fusion(tokens, patch2, row_col, observation["xy"], visible, joints)
         return encoding
+
+    def local_features(
+        self, image: UInt8[Tensor, "b 3 s s"] | Float[Tensor, "b 3 s s"], row_col: Int[Tensor, "b n 2"]
+    ) -> Float[Tensor, "b n c"]:
+        """Return the frozen encoder's features at the key-patches' cells, hidden or not.
+
+        `loss` and `encode` take them as `local_features` of the batch in place of computing them from its image.
+        """
+        everywhere = torch.ones(row_col.shape[:2], dtype=torch.bool, device=row_col.device)
+        return select_cells(self._local_grid(self.normalise_image(image.float())), row_col, everywhere)
+
+    @torch.no_grad()
+    def _local_grid(self, normal: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 28 28 c"]:
+        return assemble_grid(self.local_encoder(quarters(normal)))
 
     def _encode(self, observation: Batch) -> Float[Tensor, "b w"]:
         return self.fuse(observation).condition

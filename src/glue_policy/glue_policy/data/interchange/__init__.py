@@ -1,0 +1,1 @@
+"""Demonstrations to and from the formats of other projects."""
