@@ -105,6 +105,10 @@ class TaskConfig:
         watchdogs = replace(self.safety.watchdogs, warn_tracked_share=0.0, hold_tracked_share=0.0)
         return replace(self, safety=replace(self.safety, watchdogs=watchdogs))
 
+    def with_depth(self) -> TaskConfig:
+        """Return the task with a camera that measures depth, for a policy on point clouds."""
+        return replace(self, camera=replace(self.camera, depth=True))
+
 
 def load_task(name_or_path: str) -> TaskConfig:
     """Return a shipped task by name, or the one in a YAML file by path.

@@ -10,6 +10,7 @@ from glue_bringup.sim.sync_twin import SyncTwin
 from glue_bringup.sim.tasks.push_button import PRESSED_SHARE, TRAVEL_M
 from glue_perception.errors import HardwareError, InvalidValueError
 from glue_perception.geometry import project_points
+from glue_policy.data.point_cloud import deproject
 
 MS = 1_000_000
 SMALL = CameraConfig(width_px=160, height_px=120)
@@ -101,6 +102,25 @@ def test_the_button_is_where_the_camera_model_says(twin, seed) -> None:
     assert np.ptp(cols) + 1 >= 25
     expected = project_points(twin.truth.cap_top_m[None], twin.T_base_camera, twin.intrinsics)[0]
     np.testing.assert_allclose([cols.mean(), rows.mean()], expected, atol=5.0)
+
+
+@pytest.mark.render
+def test_depth_is_where_the_table_and_the_button_are() -> None:
+    with SyncTwin("push_button", 1, CameraConfig(depth=True)) as twin:
+        frame = twin.render()
+        cap_top_m, extrinsics = twin.truth.cap_top_m, twin.T_base_camera
+    assert frame.depth_m.dtype == np.float32
+    points_m = deproject(frame.depth_m, frame.intrinsics, extrinsics).reshape(*frame.depth_m.shape, 3)
+    col, row = np.rint(project_points(cap_top_m[None], extrinsics, frame.intrinsics)[0]).astype(int)
+    np.testing.assert_allclose(points_m[row, col], cap_top_m, atol=0.004)
+    near = np.all(np.abs(points_m[..., :2] - cap_top_m[:2]) < 0.2, axis=-1)
+    on_table = near & (np.abs(points_m[..., 2]) < 0.002)
+    assert on_table.sum() > 0.5 * near.sum(), "what is not the button or the arm is the table's top"
+    assert points_m[near][:, 2].min() > -0.002
+    with SyncTwin("push_button", 1, CameraConfig()) as plain:
+        without = plain.render()
+    assert without.depth_m is None
+    assert np.array_equal(without.rgb, frame.rgb)
 
 
 def test_it_stands_still_until_told_otherwise(twin) -> None:

@@ -49,6 +49,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="record every episode as a bag in DIR; the same command goes on where it was interrupted",
     )
     parser.add_argument(
+        "--depth", action="store_true", help="the camera measures depth too, as demonstrations for dp3 need"
+    )
+    parser.add_argument(
         "--condition",
         default="in_domain",
         metavar="C",
@@ -85,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--noise-m must lie in 0..0.1 m, not {args.noise_m}")
     condition = get_condition(args.condition)
     task = load_task(args.task)
+    if args.depth:
+        task = task.with_depth()
     require_rendering()
     pilot = Pilot(task, args.policy, args.noise_m)
     with ExitStack() as stack:
@@ -136,5 +141,7 @@ def _run_and_remember(
         "noise_m": str(args.noise_m),
         "condition": get_condition(args.condition).name,
     }
+    if args.depth:
+        subject["depth"] = "measured"
     progress = EpisodeProgress(args.record / "episodes.jsonl", subject)
     return run_episodes(session, seeds, record, progress.load(), progress.add)

@@ -30,6 +30,7 @@ class Pilot:
         fingerprint: SHA-256 of the weights, or `expert`.
         needs_key_patches: Whether perception has to find and track the objects for it. The expert does not look at
             them, but its episodes are demonstrations, which hold them.
+        needs_depth: Whether it reads point clouds, so that the camera has to measure depth.
 
     Raises:
         CheckpointError: the checkpoint is missing, corrupt or of another kind.
@@ -42,11 +43,13 @@ class Pilot:
         self._policy: Policy | None = None
         self._runner: PolicyRunner | None = None
         self.kind, self.fingerprint, self.needs_key_patches = EXPERT, EXPERT, True
+        self.needs_depth = False
         if self.name != EXPERT:
             directory = find_checkpoint(self.name)
             self._policy = load_policy(directory)
             self.kind = self._policy.name
             self.needs_key_patches = self._policy.needs >= KEY_PATCH_KEYS
+            self.needs_depth = "points" in self._policy.needs
             self.fingerprint = hashlib.sha256((directory / WEIGHTS_FILE).read_bytes()).hexdigest()
 
     def source(self, seed: int, truth: Callable[[], object], latencies: LatencyRecorder) -> ActionSource:

@@ -18,18 +18,24 @@ from glue_bringup.recording.episode_recorder import EpisodeRecorder, Outcome
 from glue_bringup.sim.ood import IN_DOMAIN, Condition
 from glue_bringup.sim.protocol_twin import ProtocolTwin
 from glue_bringup.task_config import TaskConfig
-from glue_perception.errors import QueryError
+from glue_perception.errors import ConfigError, QueryError
 from glue_perception.pipeline import build_pipeline
 from glue_perception.redetection.config import RedetectionMode
 from glue_perception.timing import LatencyRecorder
 
 
 class ProtocolSession:
-    """Episodes in real time: a fresh `ProtocolTwin` each, driven through the robot's own driver."""
+    """Episodes in real time: a fresh `ProtocolTwin` each, driven through the robot's own driver.
+
+    Raises:
+        ConfigError: a policy or task that needs depth.
+    """
 
     host = HostKind.PROTOCOL
 
     def __init__(self, task: TaskConfig, pilot: Pilot, condition: Condition = IN_DOMAIN) -> None:
+        if pilot.needs_depth or task.camera.depth:
+            raise ConfigError("the camera of the real-time twin measures no depth; run it with --sync")
         self.latencies = LatencyRecorder()
         self._task = task.for_simulation()
         self._pilot = pilot

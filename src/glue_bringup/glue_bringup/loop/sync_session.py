@@ -31,6 +31,8 @@ class SyncSession:
     def __init__(self, task: TaskConfig, pilot: Pilot, condition: Condition = IN_DOMAIN) -> None:
         self.latencies = LatencyRecorder()
         self._task = task.for_simulation()
+        if pilot.needs_depth:
+            self._task = self._task.with_depth()
         self._pilot = pilot
         self._condition = condition
         self._pipeline: KeyPatchSource = NoPerception()

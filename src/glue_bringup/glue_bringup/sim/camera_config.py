@@ -28,6 +28,8 @@ class CameraConfig:
         vertical_fov_deg: Angle between the top and the bottom edge of the image.
         position_m: Optical centre in the base frame.
         look_at_m: Point in the base frame that the image centre shows.
+        depth: Whether pictures come with depth, which a policy on point clouds (dp3) and its demonstrations need. The
+            synchronous twin only; without noise.
 
     Raises:
         ConfigError: a size, rate or angle out of range, or a line of sight straight up or down.
@@ -39,6 +41,7 @@ class CameraConfig:
     vertical_fov_deg: float = 43.0
     position_m: tuple[float, float, float] = (1.16, 0.93, 0.78)
     look_at_m: tuple[float, float, float] = (0.34, -0.03, 0.285)
+    depth: bool = False
 
     def __post_init__(self) -> None:
         if not (8 <= self.width_px <= 4096 and 8 <= self.height_px <= 4096):

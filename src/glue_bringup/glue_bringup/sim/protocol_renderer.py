@@ -69,7 +69,7 @@ class _Painter:
         self._mujoco.mj_kinematics(self._model, self._data)
         self._mujoco.mj_comPos(self._model, self._data)
         self._mujoco.mj_camlight(self._model, self._data)
-        return self._stage.render(self._data, sim_time_ns)
+        return self._stage.render(self._data, sim_time_ns).rgb
 
 
 def _newest(states: socket.socket) -> bytes | None:

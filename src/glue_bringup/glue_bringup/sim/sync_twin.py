@@ -127,7 +127,8 @@ class SyncTwin:
             self._stage.begin(self._seed)
         self._refresh_view()
         now_ns = self.clock.now_ns()
-        return CameraFrame(now_ns, FRAME_ID, self._stage.render(self._view, now_ns), self.intrinsics)
+        picture = self._stage.render(self._view, now_ns)
+        return CameraFrame(now_ns, FRAME_ID, picture.rgb, self.intrinsics, picture.depth_m)
 
     def is_success(self) -> bool:
         """Return whether the goal was reached at any step of this episode; see `GoalWatch`."""

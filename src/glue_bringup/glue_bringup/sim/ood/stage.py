@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from glue_bringup.sim.camera_config import CAMERA_NAME, CameraConfig
 from glue_bringup.sim.ood.clutter import Clutter, Placement
@@ -31,6 +31,18 @@ def add_condition(scene: ET.Element, world: ET.Element, condition: Condition) ->
         add_foreground(scene, world)
 
 
+class Picture(NamedTuple):
+    """What the camera sees at one instant.
+
+    Attributes:
+        rgb: Colour image.
+        depth_m: Distance along the camera's axis, if the camera measures it.
+    """
+
+    rgb: UInt8[np.ndarray, "height width 3"]
+    depth_m: Float32[np.ndarray, "height width"] | None
+
+
 class Stage:
     """A renderer of one compiled model under one condition.
 
@@ -48,6 +60,7 @@ class Stage:
 
     def __init__(self, model: Any, task: Task, camera: CameraConfig, condition: Condition) -> None:
         self._model, self._task = model, task
+        self._with_depth = camera.depth
         self._renderer = OffscreenRenderer(model, CAMERA_NAME, camera.width_px, camera.height_px)
         self._clutter: Clutter | None = None
         self._foreground: Foreground | None = None
@@ -74,12 +87,14 @@ class Stage:
             # Every placement that is tried moves bodies, so kinematics are worked out anew before drawing.
             self.hidden = self._foreground.place(lambda groups: self._segment(data, groups), seed)
 
-    def render(self, data: Any, time_ns: int) -> UInt8[np.ndarray, "height width 3"]:
+    def render(self, data: Any, time_ns: int) -> Picture:
         """Return the picture of the state whose kinematics are in `data`, at a time since the episode's start."""
-        if self._light is None:
-            return self._renderer.render(data)
+        if self._light is None and not self._with_depth:
+            return Picture(self._renderer.render(data), None)
         rgb, depth_m = self._renderer.render_with_depth(data)
-        return self._light.shine(rgb, depth_m, time_ns)
+        if self._light is not None:
+            rgb = self._light.shine(rgb, depth_m, time_ns)
+        return Picture(rgb, depth_m if self._with_depth else None)
 
     def close(self) -> None:
         """Free the context. Safe to call twice."""
