@@ -1,0 +1,129 @@
+"""`arm_node`: the sole source of robot targets: supervisor, arm and gripper behind topics and services."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from glue_msgs.msg import ActionChunk, KeyPatchArray, RobotState, SafetyEvent, TargetPose
+from glue_msgs.srv import Hold, RecoverFromError, Release, ResetSafety
+from jaxtyping import Float
+from sensor_msgs.msg import JointState
+
+from glue_bringup.arm.franky_arm import FrankyArm, FrankyArmConfig
+from glue_bringup.arm.limits import RobotModel, limits_for
+from glue_bringup.gripper.franky_gripper import FrankyGripper
+from glue_bringup.loop.control_worker import ControlWorker
+from glue_bringup.nodes import names, parameters, qos
+from glue_bringup.nodes.lifecycle import ShellNode, answer, run_node
+from glue_bringup.nodes.simulated_robot import SIMULATED, simulated_robot_ip
+from glue_bringup.safety.supervisor import SafetySupervisor
+from glue_bringup.task_config import load_task
+from glue_perception.bags import messages, robot_messages, topics
+from glue_perception.ros_conversions import ros_message
+from glue_perception.timing import LatencyRecorder
+from glue_perception.types import RobotState as State
+
+
+class ArmNode(ShellNode):
+    """Control runs in the worker's thread. Active: the arm is under control and holds until chunks come."""
+
+    def __init__(self) -> None:
+        super().__init__("arm_node")
+        self._task_name = parameters.text(self, "task", "push_button", "a shipped task, or a task's YAML file")
+        self._robot_ip = parameters.text(
+            self, "robot_ip", SIMULATED, "address of the robot, or `simulated`: the one that sim_node announces"
+        )
+        models = [model.value for model in RobotModel]
+        self._model = parameters.choice(self, "robot_model", models[0], models, "which robot it is")
+        self._latencies = LatencyRecorder()
+
+    def configure(self) -> None:
+        """Connect arm and gripper; nothing moves."""
+        task = load_task(self._task_name)
+        address = simulated_robot_ip(self) if self._robot_ip == SIMULATED else self._robot_ip
+        model = RobotModel.FR3 if self._robot_ip == SIMULATED else RobotModel(self._model)
+        supervisor = SafetySupervisor(task.safety, limits_for(model))
+        gripper = FrankyGripper(address)
+        self.resources.callback(gripper.stop)
+        arm = FrankyArm(FrankyArmConfig(robot_ip=address, robot_model=model), task.gains, gripper.width_m)
+        self.resources.callback(arm.stop)
+        self._report = TopicReport(self)
+        self._worker = ControlWorker(
+            supervisor,
+            arm,
+            gripper,
+            arm.recover_from_errors,
+            task.control_rate_hz,
+            self._report,
+            self._latencies,
+            self.die,
+        )
+        self.resources.callback(self._worker.stop)
+        self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
+        self.create_subscription(ActionChunk, topics.ACTION_CHUNK, self._chunk, qos.ANSWER)
+        self.create_service(Hold, names.HOLD, self._hold)
+        self.create_service(Release, names.RELEASE, lambda _, r: answer(r, self._worker.release))
+        self.create_service(ResetSafety, names.RESET_SAFETY, lambda _, r: answer(r, self._worker.reset))
+        self.create_service(
+            RecoverFromError, names.RECOVER_FROM_ERROR, lambda _, r: answer(r, self._worker.recover)
+        )
+
+    def activate(self) -> None:
+        """Take control of the arm."""
+        self._worker.start()
+
+    def deactivate(self) -> None:
+        """Bring the arm to rest and give control back."""
+        self._worker.stop()
+
+    def _key_patches(self, message: KeyPatchArray) -> None:
+        self._worker.note(messages.key_patches_of(message))
+
+    def _chunk(self, message: ActionChunk) -> None:
+        self._worker.submit(messages.action_chunk_of(message))
+
+    def _hold(self, request: Hold.Request, response: Hold.Response) -> Hold.Response:
+        return answer(response, lambda: self._worker.hold(request.reason))
+
+
+class TopicReport:
+    """Publishes what control does."""
+
+    def __init__(self, node: ArmNode) -> None:
+        make = node.create_lifecycle_publisher
+        self._logger = node.get_logger()
+        self._robot_state = make(RobotState, topics.ROBOT_STATE, qos.SENSOR)
+        self._joint_states = make(JointState, topics.JOINT_STATES, qos.SENSOR)
+        self._current_pose = make(PoseStamped, topics.CURRENT_POSE, qos.SENSOR)
+        self._target = make(TargetPose, topics.TARGET, qos.SENSOR)
+        self._target_pose = make(PoseStamped, topics.TARGET_POSE, qos.SENSOR)
+        self._safety_event = make(SafetyEvent, topics.SAFETY_EVENT, qos.EVENT)
+
+    def state(self, state: State) -> None:
+        """Publish a state."""
+        self._robot_state.publish(ros_message(robot_messages.robot_state_message(state)))
+        self._joint_states.publish(ros_message(robot_messages.joint_state_message(state)))
+        pose = robot_messages.pose_message(state.stamp_ns, state.T_base_ee)
+        self._current_pose.publish(ros_message(pose))
+
+    def target(self, stamp_ns: int, T_base_ee: Float[np.ndarray, "4 4"]) -> None:
+        """Publish a target."""
+        self._target.publish(ros_message(robot_messages.target_message(stamp_ns, T_base_ee)))
+        self._target_pose.publish(ros_message(robot_messages.pose_message(stamp_ns, T_base_ee)))
+
+    def safety_event(self, stamp_ns: int, mode: str, reason: str) -> None:
+        """Publish and log a decision of the supervisor."""
+        event = messages.SafetyEvent(stamp_ns, mode, reason)
+        self._safety_event.publish(ros_message(messages.safety_event_message(event)))
+        self._logger.info(f"{mode}: {reason}")
+
+
+def main() -> int:
+    """Run the node."""
+    return run_node(ArmNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

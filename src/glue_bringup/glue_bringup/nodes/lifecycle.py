@@ -1,0 +1,170 @@
+"""What all nodes share: a lifecycle that reports errors in one line, a fault that ends the process, clean shutdown."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import rclpy
+from rclpy.executors import Executor, MultiThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+
+from glue_bringup.nodes import parameters
+from glue_perception.errors import GlueError
+
+DEFECT = 1
+THREADS = 3
+SPIN_S = 0.2
+"""How long a signal may wait for the executor."""
+
+
+class ShellNode(LifecycleNode):
+    """A managed node whose transitions are four hooks: `configure`, `activate`, `deactivate`, `cleanup`.
+
+    A `GlueError` in a hook is logged as one line and fails the transition. With the parameter `autostart` (the
+    default) the node configures and activates itself, and a failure ends the process with the error's exit code;
+    without it, a lifecycle manager decides.
+
+    Attributes:
+        exit_code: Of the process.
+        resources: Closed on clean-up and at the end, in reverse order.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.exit_code = 0
+        self.resources = ExitStack()
+        self.autostart = parameters.switch(
+            self, "autostart", True, "configure and activate at once; false: wait for a lifecycle manager"
+        )
+
+    def configure(self) -> None:
+        """Load weights, open hardware, create publishers and services."""
+
+    def activate(self) -> None:
+        """Begin to work."""
+
+    def deactivate(self) -> None:
+        """Stop working."""
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run `configure`."""
+        return self._transition(self.configure)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run `activate` once publishers are on."""
+        super().on_activate(state)
+        return self._transition(self.activate)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run `deactivate`."""
+        super().on_deactivate(state)
+        return self._transition(self.deactivate)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free what `configure` took."""
+        return self._transition(self.close)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free what `configure` took."""
+        return self._transition(self.close)
+
+    def close(self) -> None:
+        """Free what `configure` took; may be called twice."""
+        self.resources.close()
+
+    def die(self, error: BaseException) -> None:
+        """End the process with the error's exit code. Any thread."""
+        self.get_logger().fatal(str(error) or repr(error))
+        self.end(error.exit_code if isinstance(error, GlueError) else DEFECT)
+
+    def end(self, exit_code: int) -> None:
+        """End the process. Any thread."""
+        self.exit_code = exit_code
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def bring_up(self) -> bool:
+        """Configure and activate; return whether both went well."""
+        for transition in (self.trigger_configure, self.trigger_activate):
+            if transition() != TransitionCallbackReturn.SUCCESS:
+                self.exit_code = self.exit_code or DEFECT
+                return False
+        self.get_logger().info("active")
+        return True
+
+    def _transition(self, work: Callable[[], None]) -> TransitionCallbackReturn:
+        try:
+            work()
+        except GlueError as error:
+            self.exit_code = error.exit_code
+            self.get_logger().fatal(str(error))
+            self.resources.close()
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+
+def answer(response: Any, work: Callable[[], None]) -> Any:
+    """Do what a service asks; fill `success` and `message` of its response."""
+    try:
+        work()
+    except GlueError as error:
+        response.success, response.message = False, str(error)
+    else:
+        response.success, response.message = True, ""
+    return response
+
+
+class _Signals:
+    """Ctrl-C and SIGTERM. Not rclpy's own handling, which takes the topics from workers that still use them."""
+
+    def __init__(self) -> None:
+        self._came = False
+        self._spinning = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: object) -> None:
+        self._came = True
+        if not self._spinning:
+            raise KeyboardInterrupt
+
+    def spin(self, executor: Executor) -> None:
+        """Serve callbacks until a signal comes."""
+        self._spinning = True
+        while not self._came:
+            executor.spin_once(timeout_sec=SPIN_S)
+
+
+def run_node(make: Callable[[], ShellNode], arguments: Sequence[str] | None = None) -> int:
+    """Run a node until Ctrl-C or SIGTERM (exit code 0) or an error (its exit code)."""
+    rclpy.init(
+        args=list(arguments) if arguments is not None else None,
+        signal_handler_options=SignalHandlerOptions.NO,
+    )
+    signals = _Signals()
+    node: ShellNode | None = None
+    try:
+        node = make()
+        if node.autostart and not node.bring_up():
+            return node.exit_code
+        executor = MultiThreadedExecutor(THREADS)
+        executor.add_node(node)
+        signals.spin(executor)
+        node.close()
+        executor.shutdown(timeout_sec=1.0)
+    except GlueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return node.exit_code

@@ -1,0 +1,20 @@
+"""Runs a task in the simulation twin: ros2 launch glue_bringup sim.launch.py task:=push_button."""
+
+from launch import LaunchDescription
+
+from glue_bringup.nodes.launch_graph import arguments, graph
+
+
+def generate_launch_description() -> LaunchDescription:
+    return LaunchDescription(
+        [
+            *arguments(),
+            graph(
+                ("sim_node", {"task": "$task", "seed": "$seed"}),
+                ("perception_node", {"task": "$task", "simulated": "true"}),
+                ("policy_node", {"task": "$task", "checkpoint": "$checkpoint"}),
+                ("arm_node", {"task": "$task", "robot_ip": "simulated"}),
+                ("task_node", {"task": "$task", "seed": "$seed", "run_on_start": "$run", "end_after": "$end_after"}),
+            ),
+        ]
+    )
