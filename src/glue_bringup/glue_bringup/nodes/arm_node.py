@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import sys
 
 import numpy as np
@@ -15,6 +16,8 @@ from glue_bringup.arm.franky_arm import FrankyArm, FrankyArmConfig
 from glue_bringup.arm.limits import RobotModel, limits_for
 from glue_bringup.gripper.franky_gripper import FrankyGripper
 from glue_bringup.loop.control_worker import ControlWorker
+from glue_bringup.loop.mailbox import Mailbox
+from glue_bringup.loop.worker import Worker
 from glue_bringup.nodes import names, parameters, qos
 from glue_bringup.nodes.lifecycle import ShellNode, answer, run_node
 from glue_bringup.nodes.simulated_robot import SIMULATED, simulated_robot_ip
@@ -24,6 +27,9 @@ from glue_perception.bags import messages, robot_messages, topics
 from glue_perception.ros_conversions import ros_message
 from glue_perception.timing import LatencyRecorder
 from glue_perception.types import RobotState as State
+
+
+WAIT_S = 0.1
 
 
 class ArmNode(ShellNode):
@@ -60,7 +66,7 @@ class ArmNode(ShellNode):
             self._latencies,
             self.die,
         )
-        self.resources.callback(self._worker.stop)
+        self.resources.callback(self.deactivate)
         self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
         self.create_subscription(ActionChunk, topics.ACTION_CHUNK, self._chunk, qos.ANSWER)
         self.create_service(Hold, names.HOLD, self._hold)
@@ -72,11 +78,19 @@ class ArmNode(ShellNode):
 
     def activate(self) -> None:
         """Take control of the arm."""
+        self._report.start()
         self._worker.start()
 
     def deactivate(self) -> None:
         """Bring the arm to rest and give control back."""
         self._worker.stop()
+        self._report.stop()
+
+    def close(self) -> None:
+        """Let go of the robot, whose own threads end with the objects that hold them."""
+        super().close()
+        for name in ("_worker", "_report"):
+            self.__dict__.pop(name, None)
 
     def _key_patches(self, message: KeyPatchArray) -> None:
         self._worker.note(messages.key_patches_of(message))
@@ -88,10 +102,14 @@ class ArmNode(ShellNode):
         return answer(response, lambda: self._worker.hold(request.reason))
 
 
-class TopicReport:
-    """Publishes what control does."""
+class TopicReport(Worker):
+    """Publishes what control does, from a thread of its own: control never waits for the network.
+
+    Of states and targets the newest is sent; of decisions all.
+    """
 
     def __init__(self, node: ArmNode) -> None:
+        super().__init__("arm_topics", node.die)
         make = node.create_lifecycle_publisher
         self._logger = node.get_logger()
         self._robot_state = make(RobotState, topics.ROBOT_STATE, qos.SENSOR)
@@ -100,24 +118,37 @@ class TopicReport:
         self._target = make(TargetPose, topics.TARGET, qos.SENSOR)
         self._target_pose = make(PoseStamped, topics.TARGET_POSE, qos.SENSOR)
         self._safety_event = make(SafetyEvent, topics.SAFETY_EVENT, qos.EVENT)
+        self._states: Mailbox[State] = Mailbox()
+        self._targets: Mailbox[tuple[int, Float[np.ndarray, "4 4"]]] = Mailbox()
+        self._events: queue.SimpleQueue[messages.SafetyEvent] = queue.SimpleQueue()
 
     def state(self, state: State) -> None:
-        """Publish a state."""
-        self._robot_state.publish(ros_message(robot_messages.robot_state_message(state)))
-        self._joint_states.publish(ros_message(robot_messages.joint_state_message(state)))
-        pose = robot_messages.pose_message(state.stamp_ns, state.T_base_ee)
-        self._current_pose.publish(ros_message(pose))
+        """Take a state."""
+        self._states.put(state)
 
     def target(self, stamp_ns: int, T_base_ee: Float[np.ndarray, "4 4"]) -> None:
-        """Publish a target."""
-        self._target.publish(ros_message(robot_messages.target_message(stamp_ns, T_base_ee)))
-        self._target_pose.publish(ros_message(robot_messages.pose_message(stamp_ns, T_base_ee)))
+        """Take a target."""
+        self._targets.put((stamp_ns, T_base_ee))
 
     def safety_event(self, stamp_ns: int, mode: str, reason: str) -> None:
-        """Publish and log a decision of the supervisor."""
-        event = messages.SafetyEvent(stamp_ns, mode, reason)
-        self._safety_event.publish(ros_message(messages.safety_event_message(event)))
-        self._logger.info(f"{mode}: {reason}")
+        """Take a decision of the supervisor."""
+        self._events.put(messages.SafetyEvent(stamp_ns, mode, reason))
+
+    def step(self) -> None:
+        """Publish what is there."""
+        state, target = self._states.take(WAIT_S), self._targets.take(0.0)
+        if state is not None:
+            self._robot_state.publish(ros_message(robot_messages.robot_state_message(state)))
+            self._joint_states.publish(ros_message(robot_messages.joint_state_message(state)))
+            pose = robot_messages.pose_message(state.stamp_ns, state.T_base_ee)
+            self._current_pose.publish(ros_message(pose))
+        if target is not None:
+            self._target.publish(ros_message(robot_messages.target_message(*target)))
+            self._target_pose.publish(ros_message(robot_messages.pose_message(*target)))
+        while not self._events.empty():
+            event = self._events.get()
+            self._safety_event.publish(ros_message(messages.safety_event_message(event)))
+            self._logger.info(f"{event.mode}: {event.reason}")
 
 
 def main() -> int:

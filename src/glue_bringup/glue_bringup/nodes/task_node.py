@@ -87,7 +87,9 @@ class TaskNode(ShellNode):
     def _own_goal_ended(self, future: Any) -> None:
         result = future.result().result
         if self._end_after:
-            self.end(0 if result.error_code == R.SUCCEEDED else 1)
+            exit_code = 0 if result.error_code == R.SUCCEEDED else 1
+            # Not at once: the goal's own answers are still under way.
+            self.create_timer(0.5, lambda: self.end(exit_code))
 
     def _task_done(self, message: Bool) -> None:
         (self._done.set if message.data else self._done.clear)()
