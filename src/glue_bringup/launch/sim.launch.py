@@ -2,7 +2,7 @@
 
 from launch import LaunchDescription
 
-from glue_bringup.nodes.launch_graph import arguments, graph
+from glue_bringup.nodes.launch_graph import Shell, arguments, graph
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -10,11 +10,14 @@ def generate_launch_description() -> LaunchDescription:
         [
             *arguments(),
             graph(
-                ("sim_node", {"task": "$task", "seed": "$seed"}),
-                ("perception_node", {"task": "$task", "simulated": "true"}),
-                ("policy_node", {"task": "$task", "checkpoint": "$checkpoint"}),
-                ("arm_node", {"task": "$task", "robot_ip": "simulated"}),
-                ("task_node", {"task": "$task", "seed": "$seed", "run_on_start": "$run", "end_after": "$end_after"}),
+                Shell("sim_node", {"task": "$task", "seed": "$seed"}),
+                Shell("perception_node", {"task": "$task", "simulated": "true"}),
+                Shell("policy_node", {"task": "$task", "checkpoint": "$checkpoint"}),
+                Shell("arm_node", {"task": "$task", "robot_ip": "simulated"}),
+                Shell(
+                    "task_node",
+                    {"task": "$task", "seed": "$seed", "run_on_start": "$run", "end_after": "$end_after"},
+                ),
             ),
         ]
     )

@@ -151,6 +151,7 @@ class ControlWorker(Worker):
             raise HardwareError(f"{self._fault}; call recover_from_error first")
         self._chunks.take(0.0)
         self._patches.take(0.0)
+        self._control.jumps.clear()
         self._supervisor.reset(time.time_ns(), self._arm.state())
 
     def _recover(self) -> None:

@@ -46,6 +46,11 @@ class PolicyWorker(Worker):
         self._schedule = PolicySchedule(rate_hz)
         self.deadlines = DeadlineCounter(rate_hz)
 
+    @property
+    def deciding(self) -> bool:
+        """Whether an episode runs."""
+        return self._source is not None
+
     def offer(self, observation: Observation) -> None:
         """Leave an observation. Any thread."""
         self._observations.put(observation)

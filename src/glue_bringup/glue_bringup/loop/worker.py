@@ -41,14 +41,18 @@ class Request:
             GlueError: it failed.
         """
         if not self._done.wait(timeout_s):
-            raise NotReadyError(f"not done within {timeout_s:g} s; look at the node's log and at /diagnostics")
+            raise NotReadyError(
+                f"not done within {timeout_s:g} s; look at the node's log and at /diagnostics"
+            )
         if self._error is not None:
             raise self._error
         return self._result
 
 
 class Worker:
-    """A thread that repeats `step` and serves requests between. `start` and `stop` may alternate; a second `stop` does nothing.
+    """A thread that repeats `step` and serves requests between.
+
+    `start` and `stop` may alternate; a second `stop` does nothing.
 
     Args:
         name: Of the thread.

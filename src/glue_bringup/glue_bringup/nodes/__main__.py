@@ -9,7 +9,7 @@ NODES = ("arm_node", "camera_node", "perception_node", "policy_node", "sim_node"
 
 
 def main() -> int:
-    """Run the node that the first argument names; Ctrl-C ends it with exit code 0 at any time, also while it loads."""
+    """Run the node that the first argument names; Ctrl-C ends it with exit code 0, also while it loads."""
     if len(sys.argv) < 2 or sys.argv[1] not in NODES:
         print(f"error: name a node first: {', '.join(NODES)}", file=sys.stderr)
         return 2

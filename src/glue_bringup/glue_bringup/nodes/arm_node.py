@@ -17,17 +17,16 @@ from glue_bringup.arm.limits import RobotModel, limits_for
 from glue_bringup.gripper.franky_gripper import FrankyGripper
 from glue_bringup.loop.control_worker import ControlWorker
 from glue_bringup.loop.mailbox import Mailbox
+from glue_bringup.loop.recent_latencies import RecentLatencies
 from glue_bringup.loop.worker import Worker
 from glue_bringup.nodes import names, parameters, qos
-from glue_bringup.nodes.lifecycle import ShellNode, answer, run_node
+from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
 from glue_bringup.nodes.simulated_robot import SIMULATED, simulated_robot_ip
 from glue_bringup.safety.supervisor import SafetySupervisor
 from glue_bringup.task_config import load_task
 from glue_perception.bags import messages, robot_messages, topics
 from glue_perception.ros_conversions import ros_message
-from glue_perception.timing import LatencyRecorder
 from glue_perception.types import RobotState as State
-
 
 WAIT_S = 0.1
 
@@ -37,23 +36,29 @@ class ArmNode(ShellNode):
 
     def __init__(self) -> None:
         super().__init__("arm_node")
-        self._task_name = parameters.text(self, "task", "push_button", "a shipped task, or a task's YAML file")
+        self._task_name = parameters.text(
+            self, "task", "push_button", "a shipped task, or a task's YAML file"
+        )
         self._robot_ip = parameters.text(
-            self, "robot_ip", SIMULATED, "address of the robot, or `simulated`: the one that sim_node announces"
+            self,
+            "robot_ip",
+            SIMULATED,
+            "address of the robot, or `simulated`: the one that sim_node announces",
         )
         models = [model.value for model in RobotModel]
         self._model = parameters.choice(self, "robot_model", models[0], models, "which robot it is")
-        self._latencies = LatencyRecorder()
+        self._latencies = RecentLatencies()
 
     def configure(self) -> None:
         """Connect arm and gripper; nothing moves."""
         task = load_task(self._task_name)
         address = simulated_robot_ip(self) if self._robot_ip == SIMULATED else self._robot_ip
         model = RobotModel.FR3 if self._robot_ip == SIMULATED else RobotModel(self._model)
+        config = FrankyArmConfig(robot_ip=address, robot_model=model)
         supervisor = SafetySupervisor(task.safety, limits_for(model))
         gripper = FrankyGripper(address)
         self.resources.callback(gripper.stop)
-        arm = FrankyArm(FrankyArmConfig(robot_ip=address, robot_model=model), task.gains, gripper.width_m)
+        arm = FrankyArm(config, task.gains, gripper.width_m)
         self.resources.callback(arm.stop)
         self._report = TopicReport(self)
         self._worker = ControlWorker(
@@ -91,6 +96,12 @@ class ArmNode(ShellNode):
         super().close()
         for name in ("_worker", "_report"):
             self.__dict__.pop(name, None)
+
+    def diagnose(self) -> Health:
+        """Return how control fares."""
+        values = {"holds": str(self._worker.holds), **self._latencies.values()}
+        fault = self._worker.fault
+        return Health(fault is None, fault or "in control", values)
 
     def _key_patches(self, message: KeyPatchArray) -> None:
         self._worker.note(messages.key_patches_of(message))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch import LaunchContext
+from launch import Condition, LaunchContext
 from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
@@ -15,7 +17,11 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 COMMON_ARGUMENTS = (
-    ("task", "push_button", "What to do: a shipped task (push_button, ...) or the path of a task's YAML file."),
+    (
+        "task",
+        "push_button",
+        "What to do: a shipped task (push_button, ...) or the path of a task's YAML file.",
+    ),
     ("checkpoint", "", "Policy: a checkpoint directory or the name of a shipped one. Empty: the task's own."),
     ("seed", "0", "Seed of the policy's noise (and of the scene, where it is simulated)."),
     ("run", "true", "true: run one episode at once. false: wait for the action /glue/run_task."),
@@ -30,36 +36,66 @@ COMMON_ARGUMENTS = (
 )
 
 
-def arguments(extra: tuple[tuple[str, str, str], ...] = ()) -> list[Any]:
-    """Return the declarations of launch arguments: (name, default, description)."""
-    return [DeclareLaunchArgument(n, default_value=v, description=d) for n, v, d in (*extra, *COMMON_ARGUMENTS)]
+STOP_S = "15"
+"""The arm needs up to 3 s to come to rest, and a busy machine its time to unload a network."""
 
 
-def graph(*nodes: tuple[str, dict[str, str]]) -> OpaqueFunction:
-    """Return what starts the nodes.
+def arguments(extra: tuple[tuple[str, str, str], ...] = (), **defaults: str) -> list[Any]:
+    """Return the declarations of launch arguments.
 
     Args:
-        nodes: Name of each (its module in `glue_bringup.nodes`) and its parameters; a value `$name` is a launch
-            argument's.
+        extra: Name, default and description of those that only this launch file has.
+        defaults: Other defaults for common ones.
+    """
+    return [
+        DeclareLaunchArgument(name, default_value=defaults.get(name, default), description=description)
+        for name, default, description in (*extra, *COMMON_ARGUMENTS)
+    ]
+
+
+@dataclass(frozen=True)
+class Shell:
+    """One node of a graph.
+
+    Attributes:
+        name: Its module in `glue_bringup.nodes`.
+        parameters: Its parameters; a value `$name` is a launch argument's.
+        condition: Whether it runs at all; None: always.
+    """
+
+    name: str
+    parameters: Mapping[str, str]
+    condition: Condition | None = None
+
+
+def graph(*shells: Shell) -> OpaqueFunction:
+    """Return what starts the nodes.
+
+    A node that fails ends the launch with exit code 1, one that is killed is started again, and one that ends by
+    itself ends the launch.
     """
 
     def start(context: LaunchContext) -> list[Any]:
-        return [action for name, values in nodes for action in _node(context, name, values)]
+        wanted = [s for s in shells if s.condition is None or s.condition.evaluate(context)]
+        return [action for shell in wanted for action in _node(context, shell)]
 
     return OpaqueFunction(function=start)
 
 
-def _node(context: LaunchContext, name: str, values: dict[str, str]) -> list[Any]:
-    resolved = {key: _value(context, value) for key, value in values.items()}
+def _node(context: LaunchContext, shell: Shell) -> list[Any]:
+    name = shell.name
     process = Node(
         executable=_interpreter(context),
         name=name,
         exec_name=name,
         arguments=["-m", "glue_bringup.nodes", name],
-        parameters=[resolved],
-        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+        parameters=[{key: _value(context, value) for key, value in shell.parameters.items()}],
+        ros_arguments=[
+            "--log-level",
+            f"{name}:={context.perform_substitution(LaunchConfiguration('log_level'))}",
+        ],
         output="screen",
-        emulate_tty=False,
+        sigterm_timeout=STOP_S,
     )
 
     def ended(event: Any, context: LaunchContext) -> list[Any]:
@@ -69,7 +105,7 @@ def _node(context: LaunchContext, name: str, values: dict[str, str]) -> list[Any
             return [EmitEvent(event=Shutdown(reason=f"{name} has ended"))]
         if event.returncode < 0:
             words = f"{name} was killed by signal {-event.returncode}; starting it again"
-            return [LogInfo(msg=words), *_node(context, name, values)]
+            return [LogInfo(msg=words), *_node(context, shell)]
         raise RuntimeError(f"{name} failed with exit code {event.returncode}; its last line says why")
 
     return [process, RegisterEventHandler(OnProcessExit(target_action=process, on_exit=ended))]

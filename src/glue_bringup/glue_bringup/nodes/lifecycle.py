@@ -1,15 +1,18 @@
-"""What all nodes share: a lifecycle that reports errors in one line, a fault that ends the process, clean shutdown."""
+"""What all nodes share: a lifecycle that reports errors in one line, diagnostics, a clean shutdown."""
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.executors import Executor, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
@@ -18,9 +21,26 @@ from glue_bringup.nodes import parameters
 from glue_perception.errors import GlueError
 
 DEFECT = 1
+DIAGNOSTICS_PERIOD_S = 1.0
 THREADS = 3
+THREAD_SWITCH_S = 0.001
 SPIN_S = 0.2
 """How long a signal may wait for the executor."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a node says of itself on /diagnostics.
+
+    Attributes:
+        ok: False is an error.
+        words: How it fares.
+        values: Counts, rates and latencies by name.
+    """
+
+    ok: bool
+    words: str
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 class ShellNode(LifecycleNode):
@@ -39,6 +59,7 @@ class ShellNode(LifecycleNode):
         super().__init__(name)
         self.exit_code = 0
         self.resources = ExitStack()
+        self._diagnostics: Any = None
         self.autostart = parameters.switch(
             self, "autostart", True, "configure and activate at once; false: wait for a lifecycle manager"
         )
@@ -52,6 +73,10 @@ class ShellNode(LifecycleNode):
     def deactivate(self) -> None:
         """Stop working."""
 
+    def diagnose(self) -> Health:
+        """Return how an active node fares."""
+        return Health(True, "active")
+
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run `configure`."""
         return self._transition(self.configure)
@@ -59,7 +84,11 @@ class ShellNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run `activate` once publishers are on."""
         super().on_activate(state)
-        return self._transition(self.activate)
+        result = self._transition(self.activate)
+        if self._diagnostics is None and result == TransitionCallbackReturn.SUCCESS:
+            self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+            self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+        return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run `deactivate`."""
@@ -96,6 +125,18 @@ class ShellNode(LifecycleNode):
                 return False
         self.get_logger().info("active")
         return True
+
+    def _publish_diagnostics(self) -> None:
+        health = self.diagnose()
+        status = DiagnosticStatus(
+            level=DiagnosticStatus.OK if health.ok else DiagnosticStatus.ERROR,
+            name=self.get_name(),
+            message=health.words,
+            values=[KeyValue(key=key, value=value) for key, value in health.values.items()],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
 
     def _transition(self, work: Callable[[], None]) -> TransitionCallbackReturn:
         try:
@@ -152,6 +193,9 @@ def run_node(make: Callable[[], ShellNode], arguments: Sequence[str] | None = No
         node = make()
         if node.autostart and not node.bring_up():
             return node.exit_code
+        # As in the real-time loop: no pauses of the collector among torch's objects, quick turns between threads.
+        gc.freeze()
+        sys.setswitchinterval(THREAD_SWITCH_S)
         executor = MultiThreadedExecutor(THREADS)
         executor.add_node(node)
         signals.spin(executor)

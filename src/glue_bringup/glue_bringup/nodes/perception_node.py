@@ -12,15 +12,15 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from sensor_msgs.msg import CameraInfo, Image
 
 from glue_bringup.loop.perception_worker import PerceptionWorker
+from glue_bringup.loop.recent_latencies import RecentLatencies
 from glue_bringup.nodes import names, parameters, qos
-from glue_bringup.nodes.lifecycle import ShellNode, answer, run_node
+from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
 from glue_bringup.task_config import load_task
 from glue_perception.bags import topics
 from glue_perception.bags.messages import key_patches_message
 from glue_perception.errors import GlueError
 from glue_perception.pipeline import build_pipeline
 from glue_perception.ros_conversions import frame_from_ros, intrinsics_from_ros, ros_message
-from glue_perception.timing import LatencyRecorder
 from glue_perception.types import KeyPatches
 
 EXTRACTION_TIMEOUT_S = 30.0
@@ -31,10 +31,13 @@ class PerceptionNode(ShellNode):
 
     def __init__(self) -> None:
         super().__init__("perception_node")
-        self._task_name = parameters.text(self, "task", "push_button", "a shipped task, or a task's YAML file")
+        self._task_name = parameters.text(
+            self, "task", "push_button", "a shipped task, or a task's YAML file"
+        )
         self._simulated = parameters.switch(self, "simulated", False, "frames come from a simulated camera")
         self._intrinsics: Float[np.ndarray, "3 3"] | None = None
-        self._latencies = LatencyRecorder()
+        self._tracked_share = 0.0
+        self._latencies = RecentLatencies()
 
     def configure(self) -> None:
         """Build the pipeline; weights are loaded here."""
@@ -61,6 +64,12 @@ class PerceptionNode(ShellNode):
         """Stop the worker."""
         self._worker.stop()
 
+    def diagnose(self) -> Health:
+        """Return how perception fares."""
+        words = "tracking" if self._worker.tracking else "no objects extracted yet"
+        values = {"tracked_share": f"{self._tracked_share:.2f}", **self._latencies.values()}
+        return Health(True, words, values)
+
     def _camera_info(self, message: CameraInfo) -> None:
         self._intrinsics = intrinsics_from_ros(message)
 
@@ -82,6 +91,7 @@ class PerceptionNode(ShellNode):
         return answer(response, extract)
 
     def _publish(self, patches: KeyPatches) -> None:
+        self._tracked_share = patches.tracked_share
         self._patches.publish(ros_message(key_patches_message(patches)))
 
 

@@ -16,15 +16,15 @@ from sensor_msgs.msg import CameraInfo, Image
 from glue_bringup.loop.observation_join import ObservationJoin
 from glue_bringup.loop.pilot import EXPERT, Pilot
 from glue_bringup.loop.policy_worker import PolicyWorker
+from glue_bringup.loop.recent_latencies import RecentLatencies
 from glue_bringup.nodes import names, parameters, qos
-from glue_bringup.nodes.lifecycle import ShellNode, answer, run_node
+from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
 from glue_bringup.task_config import load_task
 from glue_perception.bags import topics
 from glue_perception.bags.messages import action_chunk_message, key_patches_of
 from glue_perception.bags.robot_messages import robot_state_of
 from glue_perception.errors import ConfigError
 from glue_perception.ros_conversions import frame_from_ros, intrinsics_from_ros, ros_message
-from glue_perception.timing import LatencyRecorder
 from glue_perception.types import ActionChunk, Observation
 
 FIRST_CHUNK_TIMEOUT_S = 120.0
@@ -35,22 +35,28 @@ class PolicyNode(ShellNode):
 
     def __init__(self) -> None:
         super().__init__("policy_node")
-        self._task_name = parameters.text(self, "task", "push_button", "a shipped task, or a task's YAML file")
+        self._task_name = parameters.text(
+            self, "task", "push_button", "a shipped task, or a task's YAML file"
+        )
         self._checkpoint = parameters.text(
             self, "checkpoint", "", "checkpoint directory or name of a shipped one; empty: the task's own"
         )
         self._intrinsics: Float[np.ndarray, "3 3"] | None = None
         self._join, self._lock = ObservationJoin(), threading.Lock()
-        self._latencies = LatencyRecorder()
+        self._latencies = RecentLatencies()
 
     def configure(self) -> None:
         """Load the checkpoint."""
         task = load_task(self._task_name)
         if self._checkpoint == EXPERT:
-            raise ConfigError("the scripted expert needs the simulator's truth; run it by `glue sim --policy expert`")
+            raise ConfigError(
+                "the scripted expert needs the simulator's truth; run it by `glue sim --policy expert`"
+            )
         pilot = Pilot(task, self._checkpoint or None)
         if pilot.needs_depth:
-            raise ConfigError(f"the policy {pilot.name} reads point clouds; the graph carries colour images only")
+            raise ConfigError(
+                f"the policy {pilot.name} reads point clouds; the graph carries colour images only"
+            )
         self._worker = PolicyWorker(
             lambda seed: pilot.source(seed, lambda: None, self._latencies),
             task.policy.rate_hz,
@@ -75,6 +81,17 @@ class PolicyNode(ShellNode):
     def deactivate(self) -> None:
         """Stop the worker."""
         self._worker.stop()
+
+    def diagnose(self) -> Health:
+        """Return how the policy fares."""
+        deadlines = self._worker.deadlines
+        values = {
+            "chunks": str(deadlines.chunks),
+            "deadlines_missed": str(deadlines.missed),
+            "key_patches_without_frame": str(self._join.unmatched),
+            **self._latencies.values(),
+        }
+        return Health(True, "deciding" if self._worker.deciding else "waiting for an episode", values)
 
     def _camera_info(self, message: CameraInfo) -> None:
         self._intrinsics = intrinsics_from_ros(message)

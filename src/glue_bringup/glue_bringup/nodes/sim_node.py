@@ -25,8 +25,12 @@ class SimNode(CameraNode):
 
     def __init__(self) -> None:
         super().__init__("sim_node")
-        self._task_name = parameters.text(self, "task", "push_button", "a shipped task, or a task's YAML file")
-        self._seed = parameters.integer(self, "seed", 0, 0, 2**31 - 1, "layout of the scene and start of the arm")
+        self._task_name = parameters.text(
+            self, "task", "push_button", "a shipped task, or a task's YAML file"
+        )
+        self._seed = parameters.integer(
+            self, "seed", 0, 0, 2**31 - 1, "layout of the scene and start of the arm"
+        )
         self._done: bool | None = None
 
     def open(self) -> Camera:

@@ -32,12 +32,19 @@ class TaskNode(ShellNode):
 
     def __init__(self) -> None:
         super().__init__("task_node")
-        self._task_name = parameters.text(self, "task", "push_button", "a shipped task, or a task's YAML file")
+        self._task_name = parameters.text(
+            self, "task", "push_button", "a shipped task, or a task's YAML file"
+        )
         self._run_on_start = parameters.switch(self, "run_on_start", False, "run one episode at once")
         self._end_after = parameters.switch(
-            self, "end_after", False, "end after the episode of run_on_start: exit code 0 if it succeeded, 1 if not"
+            self,
+            "end_after",
+            False,
+            "end after the episode of run_on_start: exit code 0 if it succeeded, 1 if not",
         )
-        self._seed = parameters.integer(self, "seed", 0, 0, 2**31 - 1, "of the policy's noise, for run_on_start")
+        self._seed = parameters.integer(
+            self, "seed", 0, 0, 2**31 - 1, "of the policy's noise, for run_on_start"
+        )
         self._busy = threading.Lock()
         self._done = threading.Event()
         self._tracked_share, self._mode, self._reason = 0.0, "", ""
@@ -127,14 +134,17 @@ class TaskNode(ShellNode):
         goal = handle.request
         if goal.task not in ("", self._task.task):
             raise TaskRunError(
-                R.UNKNOWN_TASK, f"this graph runs {self._task.task}, not {goal.task}; start one with task:={goal.task}"
+                R.UNKNOWN_TASK,
+                f"this graph runs {self._task.task}, not {goal.task}; start one with task:={goal.task}",
             )
         self._feedback(handle, "extracting", 0.0)
         self._call(names.EXTRACT_KEYPOINTS, ExtractKeypoints.Request(), R.OBJECTS_NOT_FOUND)
         self._feedback(handle, "starting", 0.0)
         self._call(names.RESET_SAFETY, ResetSafety.Request(), R.ROBOT_REFUSED)
         self._call(names.START_POLICY, StartPolicy.Request(seed=goal.seed), R.POLICY_FAILED)
-        watch = EpisodeWatch(goal.max_duration or self._task.max_duration_s, self._task.settle_s, time.monotonic)
+        watch = EpisodeWatch(
+            goal.max_duration or self._task.max_duration_s, self._task.settle_s, time.monotonic
+        )
         try:
             while (end := watch.end(self._done.is_set(), handle.is_cancel_requested)) is None:
                 self._feedback(handle, "running", watch.elapsed_s)

@@ -1,0 +1,136 @@
+"""The users' own launch file on real ROS 2: the twin's graph does the task, and says clearly what is wrong."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+LAUNCH = Path(__file__).parents[2] / "launch"
+START_S = 240.0
+"""On a loaded machine the imports alone take tens of seconds."""
+
+ATTEMPTS = 3
+"""The twin runs in real time: where the processors are taken away for seconds, an episode fails with reason."""
+
+pytestmark = [
+    pytest.mark.ros,
+    pytest.mark.render,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        shutil.which("ros2") is None, reason="ros2 is not on PATH: source /opt/ros/jazzy/setup.bash"
+    ),
+]
+
+
+class Launched:
+    """A `ros2 launch` under way; its lines are kept."""
+
+    def __init__(self, file: str, *arguments: str) -> None:
+        self.lines: list[str] = []
+        environment = {**os.environ, "GLUE_PYTHON": sys.executable, "ROS_PYTHON_CHECK_FIELDS": "1"}
+        environment["ROS_DOMAIN_ID"] = str(os.getpid() % 100)
+        self.process = subprocess.Popen(
+            ["ros2", "launch", str(LAUNCH / file), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.lines.extend(iter(self.process.stdout.readline, ""))
+
+    @property
+    def text(self) -> str:
+        return "".join(self.lines)
+
+    def wait_for(self, pattern: str, after: int = 0, timeout_s: float = START_S) -> re.Match[str]:
+        """Wait for a line, counted from the `after`-th."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            for line in self.lines[after:]:
+                if match := re.search(pattern, line):
+                    return match
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        pytest.fail(f"no line matches {pattern!r}:\n{self.text}")
+
+    def wait(self) -> int:
+        """Wait for the end and return the exit code."""
+        code = self.process.wait(START_S)
+        self._reader.join(10.0)
+        return code
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(60.0)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self._reader.join(10.0)
+
+
+@pytest.fixture
+def launch(request: pytest.FixtureRequest) -> Callable[..., Launched]:
+    def start(file: str, *arguments: str) -> Launched:
+        launched = Launched(file, *arguments)
+        request.addfinalizer(launched.end)
+        return launched
+
+    return start
+
+
+def test_the_graph_presses_the_button_and_ends_cleanly(launch) -> None:
+    for _ in range(ATTEMPTS):
+        launched = launch("sim.launch.py", "task:=push_button", "end_after:=true")
+        if launched.wait() == 0:
+            break
+        assert "the task was not done within its time" in launched.text, launched.text
+    assert re.search(r"push_button: succeeded after", launched.text), launched.text
+    assert launched.process.returncode == 0
+    assert launched.text.count("process has finished cleanly") == 5, launched.text
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("task:=push_buton", r"unknown task 'push_buton'.*push_button"),
+        ("seed:=-4", r"parameter seed.*range"),
+        ("seed:=many", r"parameter seed must be a int"),
+        ("checkpoint:=nowhere", r"nowhere"),
+    ],
+)
+def test_a_wrong_argument_ends_the_launch_with_the_reason(launch, argument: str, words: str) -> None:
+    launched = launch("sim.launch.py", argument)
+    assert launched.wait() == 1
+    assert re.search(words, launched.text), launched.text
+    assert "Traceback" not in launched.text
+
+
+def test_without_its_policy_the_arm_holds_and_the_graph_goes_on_with_a_new_one(launch) -> None:
+    launched = launch("sim.launch.py", "run:=true")
+    pid = int(launched.wait_for(r"\[policy_node-\d+\]: process started with pid \[(\d+)\]")[1])
+    launched.wait_for(r"\[arm_node\]: active: following")
+    seen = len(launched.lines)
+    os.kill(pid, signal.SIGKILL)
+    launched.wait_for(r"\[arm_node\]: hold(_ramp)?: (chunk_expired|stale_chunk)", after=seen)
+    launched.wait_for(r"policy_node was killed by signal 9; starting it again", after=seen)
+    launched.wait_for(r"\[policy_node\]: active", after=seen)
+    assert launched.process.poll() is None
+    launched.end()
+    assert launched.process.returncode == 0, launched.text
