@@ -133,26 +133,36 @@ class TestPerceptionWorker:
             yield worker
             worker.stop()
 
-    def offer_later(self, worker, shown: CameraFrame) -> None:
-        threading.Timer(0.1, worker.offer, (shown,)).start()
+    def extract(self, worker, disc: bool = True) -> KeyPatches:
+        """Extract while a camera runs."""
+        ended = threading.Event()
+
+        def feed() -> None:
+            while not ended.wait(0.03):
+                worker.offer(frame(time.time_ns(), disc))
+
+        camera = threading.Thread(target=feed)
+        camera.start()
+        try:
+            return worker.extract(WAIT_S)
+        finally:
+            ended.set()
+            camera.join()
 
     def test_nothing_before_extraction_then_an_answer_for_every_frame(self, worker, found) -> None:
         worker.offer(frame(1000))
         time.sleep(0.05)
         assert not found and not worker.tracking
-        self.offer_later(worker, frame(2000))
-        assert worker.extract(WAIT_S).stamp_ns == 2000
-        worker.offer(frame(3000))
-        until(lambda: len(found) == 2)
-        assert [p.stamp_ns for p in found] == [2000, 3000]
+        assert self.extract(worker).stamp_ns == found[0].stamp_ns
+        last_ns = time.time_ns()
+        worker.offer(frame(last_ns))
+        until(lambda: found[-1].stamp_ns == last_ns)
 
     def test_an_absent_object_is_refused_and_the_next_try_counts(self, worker) -> None:
-        self.offer_later(worker, frame(1000, disc=False))
         with pytest.raises(QueryError, match="red button"):
-            worker.extract(WAIT_S)
+            self.extract(worker, disc=False)
         assert not worker.tracking
-        self.offer_later(worker, frame(2000))
-        worker.extract(WAIT_S)
+        self.extract(worker)
         assert worker.tracking
 
     def test_no_frame_no_extraction(self, worker) -> None:
