@@ -40,16 +40,20 @@ STOP_S = "15"
 """The arm needs up to 3 s to come to rest, and a busy machine its time to unload a network."""
 
 
-def arguments(extra: tuple[tuple[str, str, str], ...] = (), **defaults: str) -> list[Any]:
+def arguments(
+    extra: tuple[tuple[str, str, str], ...] = (), without: tuple[str, ...] = (), **defaults: str
+) -> list[Any]:
     """Return the declarations of launch arguments.
 
     Args:
         extra: Name, default and description of those that only this launch file has.
+        without: Common ones that this launch file has no use for.
         defaults: Other defaults for common ones.
     """
     return [
         DeclareLaunchArgument(name, default_value=defaults.get(name, default), description=description)
         for name, default, description in (*extra, *COMMON_ARGUMENTS)
+        if name not in without
     ]
 
 

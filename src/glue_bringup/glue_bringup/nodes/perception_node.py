@@ -20,6 +20,7 @@ from glue_perception.bags import topics
 from glue_perception.bags.messages import key_patches_message
 from glue_perception.errors import GlueError
 from glue_perception.pipeline import build_pipeline
+from glue_perception.redetection.config import RedetectionMode
 from glue_perception.ros_conversions import frame_from_ros, intrinsics_from_ros, ros_message
 from glue_perception.types import KeyPatches
 
@@ -35,6 +36,12 @@ class PerceptionNode(ShellNode):
             self, "task", "push_button", "a shipped task, or a task's YAML file"
         )
         self._simulated = parameters.switch(self, "simulated", False, "frames come from a simulated camera")
+        self._wait = parameters.switch(
+            self,
+            "wait_for_searches",
+            False,
+            "a frame waits for the search for a lost object; for replays only",
+        )
         self._intrinsics: Float[np.ndarray, "3 3"] | None = None
         self._tracked_share = 0.0
         self._latencies = RecentLatencies()
@@ -43,7 +50,8 @@ class PerceptionNode(ShellNode):
         """Build the pipeline; weights are loaded here."""
         task = load_task(self._task_name)
         task = task.for_simulation() if self._simulated else task
-        pipeline = self.resources.enter_context(build_pipeline(task.perception, task.queries))
+        mode = RedetectionMode.WAIT if self._wait else RedetectionMode.BACKGROUND
+        pipeline = self.resources.enter_context(build_pipeline(task.perception, task.queries, mode))
         self._worker = PerceptionWorker(pipeline, self._publish, self._latencies, self.die)
         self._patches = self.create_lifecycle_publisher(KeyPatchArray, topics.KEY_PATCHES, qos.ANSWER)
         self.resources.callback(self._worker.stop)

@@ -83,6 +83,8 @@ class Launched:
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
         self._reader.join(10.0)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
 
 @pytest.fixture
@@ -134,3 +136,17 @@ def test_without_its_policy_the_arm_holds_and_the_graph_goes_on_with_a_new_one(l
     assert launched.process.poll() is None
     launched.end()
     assert launched.process.returncode == 0, launched.text
+
+
+def test_a_bag_through_the_graph_gives_what_the_local_loop_gave(launch, tmp_path: Path) -> None:
+    command = ["-m", "glue_bringup.cli.main", "sim", "push_button", "--sync", "--record", str(tmp_path)]
+    subprocess.run([sys.executable, *command], check=True, capture_output=True, timeout=START_S)
+    launched = launch("replay.launch.py", f"bag:={next(tmp_path.glob('episode_*'))}")
+    assert launched.wait() == 0, launched.text
+    assert "bit for bit" in launched.text
+
+
+def test_a_bag_that_is_none_ends_the_launch_with_the_reason(launch, tmp_path: Path) -> None:
+    launched = launch("replay.launch.py", f"bag:={tmp_path}")
+    assert launched.wait() == 1
+    assert re.search(r"\[replay_node\]: .*(bag|metadata)", launched.text), launched.text
