@@ -13,7 +13,9 @@ def patches(stamp_ns: int, x_px: float = 10.0) -> KeyPatches:
 
 
 def chunk(stamp_ns: int, x_m: float = 0.4) -> ActionChunk:
-    return ActionChunk(stamp_ns, 0.1, np.full((4, 3), x_m), np.ones((4, 6)), np.zeros(4))
+    return ActionChunk(
+        stamp_ns, 0.1, np.full((4, 3), x_m), np.tile([1.0, 0, 0, 0, 1, 0], (4, 1)), np.zeros(4)
+    )
 
 
 @pytest.fixture

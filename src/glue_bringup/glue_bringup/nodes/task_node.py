@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from glue_msgs.action import RunTask
@@ -23,6 +24,7 @@ from glue_perception.bags import topics
 SERVICE_WAIT_S = 60.0
 CALL_TIMEOUT_S = 150.0
 FEEDBACK_PERIOD_S = 0.2
+POLL_S = 0.02
 
 R = RunTask.Result
 
@@ -46,7 +48,7 @@ class TaskNode(ShellNode):
             self, "seed", 0, 0, 2**31 - 1, "of the policy's noise, for run_on_start"
         )
         self._busy = threading.Lock()
-        self._done = threading.Event()
+        self._done, self._ending = threading.Event(), threading.Event()
         self._tracked_share, self._mode, self._reason = 0.0, "", ""
 
     def configure(self) -> None:
@@ -123,7 +125,7 @@ class TaskNode(ShellNode):
         if result.error_code == R.SUCCEEDED:
             handle.succeed()
             self.get_logger().info(f"{self._task.task}: succeeded after {result.duration:.1f} s")
-        elif result.error_code == R.CANCELED:
+        elif handle.is_cancel_requested:
             handle.canceled()
         else:
             handle.abort()
@@ -146,12 +148,15 @@ class TaskNode(ShellNode):
             goal.max_duration or self._task.max_duration_s, self._task.settle_s, time.monotonic
         )
         try:
-            while (end := watch.end(self._done.is_set(), handle.is_cancel_requested)) is None:
+            while (end := watch.end(self._done.is_set(), self._cancelled(handle))) is None:
                 self._feedback(handle, "running", watch.elapsed_s)
                 time.sleep(FEEDBACK_PERIOD_S)
         finally:
             self._call(names.STOP_POLICY, StopPolicy.Request(), R.POLICY_FAILED)
         return end, watch.elapsed_s
+
+    def _cancelled(self, handle: Any) -> bool:
+        return bool(handle.is_cancel_requested) or self._ending.is_set()
 
     def _feedback(self, handle: Any, stage: str, elapsed_s: float) -> None:
         handle.publish_feedback(
@@ -167,16 +172,29 @@ class TaskNode(ShellNode):
     def _call(self, name: str, request: Any, code: int) -> None:
         """Call a service and wait; TaskRunError with `code` if it refuses."""
         client = self._helpers[name]
-        if not client.wait_for_service(SERVICE_WAIT_S):
+        if not self._wait(client.service_is_ready, SERVICE_WAIT_S):
             raise TaskRunError(R.NOT_READY, f"{name} is not there; is the node that offers it running?")
-        answered = threading.Event()
         future = client.call_async(request)
-        future.add_done_callback(lambda _: answered.set())
-        if not answered.wait(CALL_TIMEOUT_S):
+        if not self._wait(future.done, CALL_TIMEOUT_S):
             raise TaskRunError(R.NOT_READY, f"{name} did not answer within {CALL_TIMEOUT_S:g} s")
         response = future.result()
         if not response.success:
             raise TaskRunError(code, response.message)
+
+    def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait for a condition; return whether it came. TaskRunError if the node ends meanwhile."""
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            if self._ending.wait(POLL_S):
+                raise TaskRunError(R.CANCELED, "the graph is ending")
+            if time.monotonic() > deadline_s:
+                return False
+        return True
+
+    def close(self) -> None:
+        """Let a running episode end."""
+        self._ending.set()
+        super().close()
 
 
 def main() -> int:
