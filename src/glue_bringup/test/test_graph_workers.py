@@ -322,6 +322,7 @@ class TestControlWorker:
             worker.reset()
         worker.recover()
         assert worker.fault is None and robot.started == 2
+        assert ("hold", "recovered") in report.events
         worker.reset()
         with pytest.raises(NotReadyError, match="no fault"):
             worker.recover()

@@ -11,7 +11,7 @@ from glue_bringup.gripper.base import Gripper
 from glue_bringup.loop.control_step import ControlRecord, ControlStep
 from glue_bringup.loop.mailbox import Mailbox
 from glue_bringup.loop.worker import Worker
-from glue_bringup.safety.supervisor import SafetySupervisor
+from glue_bringup.safety.supervisor import SafetySupervisor, SupervisorMode
 from glue_perception.errors import GlueError, HardwareError, NotReadyError
 from glue_perception.timing import LatencyRecorder
 from glue_perception.types import ActionChunk, KeyPatches, RobotState
@@ -159,6 +159,7 @@ class ControlWorker(Worker):
             raise NotReadyError("the arm is under control: there is no fault to recover from")
         self._recover_arm()
         self._take_control()
+        self._report.safety_event(time.time_ns(), SupervisorMode.HOLD.value, "recovered")
 
     def _give_up(self, error: GlueError) -> None:
         self._fault = str(error)

@@ -15,6 +15,7 @@ from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalRespons
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_msgs.msg import Bool
 
+from glue_bringup.loop.control_worker import FAULT
 from glue_bringup.loop.task_run import EpisodeEnd, EpisodeWatch, TaskRunError
 from glue_bringup.nodes import names, parameters, qos
 from glue_bringup.nodes.lifecycle import ShellNode, run_node
@@ -149,6 +150,7 @@ class TaskNode(ShellNode):
         )
         try:
             while (end := watch.end(self._done.is_set(), self._cancelled(handle))) is None:
+                self._check_robot()
                 self._feedback(handle, "running", watch.elapsed_s)
                 time.sleep(FEEDBACK_PERIOD_S)
         finally:
@@ -172,19 +174,25 @@ class TaskNode(ShellNode):
     def _call(self, name: str, request: Any, code: int) -> None:
         """Call a service and wait; TaskRunError with `code` if it refuses."""
         client = self._helpers[name]
-        if not self._wait(client.service_is_ready, SERVICE_WAIT_S):
+        if not self._wait(name, client.service_is_ready, SERVICE_WAIT_S):
             raise TaskRunError(R.NOT_READY, f"{name} is not there; is the node that offers it running?")
         future = client.call_async(request)
-        if not self._wait(future.done, CALL_TIMEOUT_S):
+        if not self._wait(name, future.done, CALL_TIMEOUT_S):
             raise TaskRunError(R.NOT_READY, f"{name} did not answer within {CALL_TIMEOUT_S:g} s")
         response = future.result()
         if not response.success:
             raise TaskRunError(code, response.message)
 
-    def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait for a condition; return whether it came. TaskRunError if the node ends meanwhile."""
+    def _check_robot(self) -> None:
+        if self._mode == FAULT:
+            raise TaskRunError(R.ROBOT_REFUSED, f"{self._reason}; call {names.RECOVER_FROM_ERROR}")
+
+    def _wait(self, name: str, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait for a service; return whether it came. TaskRunError if the node ends or the robot fails meanwhile."""
         deadline_s = time.monotonic() + timeout_s
         while not condition():
+            if name != names.STOP_POLICY:
+                self._check_robot()
             if self._ending.wait(POLL_S):
                 raise TaskRunError(R.CANCELED, "the graph is ending")
             if time.monotonic() > deadline_s:

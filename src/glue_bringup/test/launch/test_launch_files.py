@@ -102,7 +102,7 @@ def test_the_graph_presses_the_button_and_ends_cleanly(launch) -> None:
         launched = launch("sim.launch.py", "task:=push_button", "end_after:=true")
         if launched.wait() == 0:
             break
-        assert "the task was not done within its time" in launched.text, launched.text
+        assert re.search("not done within its time|the robot at .* is silent", launched.text), launched.text
     assert re.search(r"push_button: succeeded after", launched.text), launched.text
     assert launched.process.returncode == 0
     assert launched.text.count("process has finished cleanly") == 5, launched.text
