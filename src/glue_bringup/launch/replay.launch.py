@@ -14,7 +14,7 @@ def generate_launch_description() -> LaunchDescription:
             graph(
                 Shell("replay_node", {"bag": "$bag"}),
                 Shell("perception_node", {"task": "$task", "simulated": "true", "wait_for_searches": "true"}),
-                Shell("policy_node", {"task": "$task", "checkpoint": "$checkpoint"}),
+                Shell("policy_node", {"task": "$task", "checkpoint": "$checkpoint", "exact_states": "true"}),
             ),
         ]
     )

@@ -14,9 +14,14 @@ MAX_STATES = 200
 
 
 class ObservationJoin:
-    """Joins key-patches with the frame of exactly their stamp and with the robot state nearest to it. One thread."""
+    """Joins key-patches with the frame of exactly their stamp and with the robot state nearest to it. One thread.
 
-    def __init__(self) -> None:
+    Args:
+        max_state_gap_ns: A state further from the frame than this is not used; None: any is.
+    """
+
+    def __init__(self, max_state_gap_ns: int | None = None) -> None:
+        self._max_state_gap_ns = max_state_gap_ns
         self._frames: deque[CameraFrame] = deque(maxlen=MAX_FRAMES)
         self._patches: deque[KeyPatches] = deque(maxlen=MAX_FRAMES)
         self._states: deque[RobotState] = deque(maxlen=MAX_STATES)
@@ -45,8 +50,11 @@ class ObservationJoin:
         for patches in reversed(self._patches):
             frame = frames.get(patches.stamp_ns)
             if frame is not None:
-                self._forget(patches.stamp_ns)
                 nearest = min(self._states, key=lambda state: abs(state.stamp_ns - frame.stamp_ns))
+                gap_ns = abs(nearest.stamp_ns - frame.stamp_ns)
+                if self._max_state_gap_ns is not None and gap_ns > self._max_state_gap_ns:
+                    continue
+                self._forget(patches.stamp_ns)
                 return Observation(frame, patches, state_at(nearest, frame.stamp_ns))
         return None
 

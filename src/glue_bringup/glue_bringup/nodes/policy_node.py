@@ -42,7 +42,10 @@ class PolicyNode(ShellNode):
             self, "checkpoint", "", "checkpoint directory or name of a shipped one; empty: the task's own"
         )
         self._intrinsics: Float[np.ndarray, "3 3"] | None = None
-        self._join, self._lock = ObservationJoin(), threading.Lock()
+        exact = parameters.switch(
+            self, "exact_states", False, "robot states carry the frames' stamps, as in a bag"
+        )
+        self._join, self._lock = ObservationJoin(0 if exact else None), threading.Lock()
         self._latencies = RecentLatencies()
 
     def configure(self) -> None:
