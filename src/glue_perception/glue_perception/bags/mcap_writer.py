@@ -160,6 +160,7 @@ class McapWriter:
         self._schemas: list[Schema] = []
         self._channels: list[Channel] = []
         self._open_chunks: dict[Stream, _OpenChunk] = {stream: _OpenChunk() for stream in Stream}
+        self._leaving: _OpenChunk | None = None
         self._chunk_indexes: list[ChunkIndex] = []
         self._metadata_indexes: list[MetadataIndex] = []
         self._counts: dict[int, int] = defaultdict(int)
@@ -214,6 +215,15 @@ class McapWriter:
             if waiting.size >= max_bytes or (waiting.parts and log_ns - waiting.start_ns >= max_ns):
                 self._close_chunk(due)
 
+    def written_counts(self) -> dict[int, int]:
+        """Return channel id -> messages that are in the file, without those that still wait to fill a chunk."""
+        counts = dict(self._counts)
+        waiting = [*self._open_chunks.values(), *([self._leaving] if self._leaving else [])]
+        for chunk in waiting:
+            for channel_id, entries in chunk.index.items():
+                counts[channel_id] -= len(entries)
+        return counts
+
     def close(self) -> None:
         """Write what is left and the summary, and close the file."""
         try:
@@ -234,7 +244,7 @@ class McapWriter:
         chunk = self._open_chunks[stream]
         if not chunk.parts:
             return
-        self._open_chunks[stream] = _OpenChunk()
+        self._open_chunks[stream], self._leaving = _OpenChunk(), chunk
         raw = b"".join(chunk.parts)
         packed = self._compressor.compress(raw)
         body = struct.pack("<QQQI", chunk.start_ns, chunk.end_ns, len(raw), zlib.crc32(raw))
@@ -248,6 +258,7 @@ class McapWriter:
             offsets[channel_id] = self._file.tell()
             self._write(MessageIndex(channel_id, entries))
         self._file.flush()
+        self._leaving = None
         self._chunk_indexes.append(
             ChunkIndex(
                 chunk_length=index_offset - offset,

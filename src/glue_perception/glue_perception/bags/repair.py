@@ -82,7 +82,9 @@ def repair_bag(path: Path) -> Repair | None:
         return None
     files = sorted(path.glob("*.mcap"))
     if len(files) != 1:
-        raise BagError(f"{path} cannot be repaired: it holds {len(files)} .mcap files, a recorder of ours makes one")
+        raise BagError(
+            f"{path} cannot be repaired: it holds {len(files)} .mcap files, a recorder of ours makes one"
+        )
     try:
         with files[0].open("r+b") as file:
             _lock(file, path)

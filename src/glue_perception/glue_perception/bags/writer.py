@@ -35,14 +35,17 @@ class BagWriter:
         metadata: What the bag says of itself.
         open_file: See `McapWriter`.
 
+    Attributes:
+        path: The directory.
+        kept: After a failure, topic -> messages that are in the bag; None while all is well.
+
     Raises:
         BagError: the path exists or cannot be written, or a value does not fit its message; so do all methods.
     """
 
-    def __init__(
-        self, path: Path, metadata: Mapping[str, str], open_file: OpenFile = create_file
-    ) -> None:
+    def __init__(self, path: Path, metadata: Mapping[str, str], open_file: OpenFile = create_file) -> None:
         self.path = path
+        self.kept: dict[str, int] | None = None
         self._metadata = dict(metadata)
         self._channels: dict[str, int] = {}
         self._counts: dict[str, int] = {}
@@ -125,8 +128,14 @@ class BagWriter:
             mcap.close()
             metadata_yaml.write(self.path, information)
         except OSError as error:
-            mcap.abort()
+            self._give_up(mcap)
             raise self._failure(error) from error
+
+    def _give_up(self, mcap: McapWriter | None) -> None:
+        if mcap is not None:
+            counts = mcap.written_counts()
+            self.kept = {topic: counts.get(channel_id, 0) for topic, channel_id in self._channels.items()}
+            mcap.abort()
 
     def _add(self, topic: str, stamp_ns: int, message: Any) -> None:
         if self._mcap is None:
@@ -160,9 +169,8 @@ class BagWriter:
         return information_of(self._file_name, counts, self._first_ns or 0, self._log_ns, self._metadata)
 
     def _failure(self, error: OSError) -> BagError:
-        if self._mcap is not None:
-            self._mcap.abort()
-            self._mcap = None
+        mcap, self._mcap = self._mcap, None
+        self._give_up(mcap)
         return BagError(f"cannot write the bag {self.path}: {error.strerror or error}; is the disk full?")
 
 
