@@ -29,8 +29,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "record",
         help="record demonstrations by teleoperation, in the simulation twin",
         description="Record demonstrations in the real-time twin, moved by a SpaceMouse, the keyboard or the "
-        "scripted expert. Keys: Enter start, Space stop, y success, n failure, Backspace discard, q quit. Every episode is "
-        "audited and kept; one that is unfit is marked as refused, with the reason (docs/recording.md).",
+        "scripted expert. Keys: Enter start, Space stop, y success, n failure, Backspace discard, q quit. "
+        "Every episode is audited and kept; an unfit one is marked as refused, with the reason (docs/recording.md).",
     )
     parser.add_argument("task", help="a shipped task, e.g. push_button, or a task's YAML file")
     parser.add_argument("--teleop", choices=("spacemouse", "keyboard", "expert"), required=True)

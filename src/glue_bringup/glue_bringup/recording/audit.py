@@ -96,6 +96,9 @@ class AuditConfig:
 class EpisodeAudit:
     """Collects what one episode's messages say of its quality. All methods may be called from any thread.
 
+    Images and states from before the first action are not judged: perception and policy get ready then, the arm
+    stands still, and nothing of it is trained on.
+
     Args:
         config: Limits.
     """
@@ -107,7 +110,7 @@ class EpisodeAudit:
         self._states_ns: list[int] = []
         self._joints_rad: list[Float[np.ndarray, "7"]] = []
         self._widths_m: list[float] = []
-        self._skews_ns: list[int] = []
+        self._skews_ns: dict[int, int] = {}
         self._actions_ns: list[int] = []
         self._actions_m: list[Float[np.ndarray, "3"]] = []
         self._commanded_widths_m: list[float] = []
@@ -126,7 +129,7 @@ class EpisodeAudit:
             self._joints_rad.append(state.joint_position_rad)
             self._widths_m.append(state.gripper_width_m)
             if measured_ns is not None:
-                self._skews_ns.append(measured_ns - state.stamp_ns)
+                self._skews_ns[state.stamp_ns] = measured_ns - state.stamp_ns
 
     def action(self, action: ActionChunk) -> None:
         """Take note of a demonstrated action."""
@@ -162,13 +165,13 @@ class EpisodeAudit:
     def figures(self) -> dict[str, float]:
         """Return measured rates and worst cases, for the record."""
         with self._lock:
-            gaps_s = _gaps_s(self._frames_ns)
+            gaps_s = _gaps_s(self._judged_ns())
             values = {
                 "duration_s": _span_s(self._frames_ns),
-                "frame_hz": _rate_hz(self._frames_ns),
+                "frame_hz": _rate_hz(self._judged_ns()),
                 "action_hz": _rate_hz(self._actions_ns),
                 "max_frame_gap_s": float(gaps_s.max()) if len(gaps_s) else 0.0,
-                "max_skew_s": max((abs(s) for s in self._skews_ns), default=0) / NS_PER_S,
+                "max_skew_s": self._max_skew_s(),
                 "frames": float(len(self._frames_ns)),
                 "actions": float(len(self._actions_ns)),
                 "dropped_frames": float(self._dropped_frames()),
@@ -187,7 +190,7 @@ class EpisodeAudit:
             yield _refuse(
                 "lost_messages", f"the recorder lost {count} x {kind}: the disk is full or too slow"
             )
-        dropped, frames = self._dropped_frames(), len(self._frames_ns)
+        dropped, frames = self._dropped_frames(), len(self._judged_ns())
         if dropped:
             share = dropped / (dropped + frames)
             text = f"{dropped} of {dropped + frames} frames are missing ({100 * share:.1f} %)"
@@ -195,7 +198,7 @@ class EpisodeAudit:
             yield grade("dropped_frames", text)
 
     def _frame_gaps(self) -> Iterable[Finding]:
-        gaps_s, config = _gaps_s(self._frames_ns), self._config
+        gaps_s, config = _gaps_s(self._judged_ns()), self._config
         if not len(gaps_s):
             return
         if gaps_s.min() <= 0:
@@ -206,7 +209,7 @@ class EpisodeAudit:
                 "frame_gap",
                 f"no image for {gaps_s.max():.3f} s after about {at_s:.1f} s; {config.max_frame_gap_s:g} s at most",
             )
-        rate_hz = _rate_hz(self._frames_ns)
+        rate_hz = _rate_hz(self._judged_ns())
         if rate_hz < (1.0 - config.rate_tolerance) * config.frame_rate_hz:
             yield _warn("frame_rate", f"{rate_hz:.1f} frames/s where {config.frame_rate_hz:g} are expected")
 
@@ -222,7 +225,7 @@ class EpisodeAudit:
 
     def _skew(self) -> Iterable[Finding]:
         config = self._config
-        worst_s = max((abs(s) for s in self._skews_ns), default=0) / NS_PER_S
+        worst_s = self._max_skew_s()
         if worst_s > config.max_skew_s:
             yield _refuse(
                 "state_skew",
@@ -266,9 +269,22 @@ class EpisodeAudit:
         ):
             yield _refuse(check, text)
 
+    def _judged_ns(self) -> list[int]:
+        """Return the stamps of the frames from the first action on."""
+        if not self._actions_ns:
+            return []
+        first_ns = self._actions_ns[0]
+        index = next((k for k, stamp_ns in enumerate(self._frames_ns) if stamp_ns >= first_ns), 0)
+        return self._frames_ns[index:]
+
+    def _max_skew_s(self) -> float:
+        first_ns = self._actions_ns[0] if self._actions_ns else np.inf
+        judged = (abs(skew) for stamp_ns, skew in self._skews_ns.items() if stamp_ns >= first_ns)
+        return max(judged, default=0) / NS_PER_S
+
     def _dropped_frames(self) -> int:
         """Return how many frames a camera of this rate would have given in the gaps."""
-        missing = np.rint(_gaps_s(self._frames_ns) * self._config.frame_rate_hz) - 1
+        missing = np.rint(_gaps_s(self._judged_ns()) * self._config.frame_rate_hz) - 1
         return int(np.maximum(missing, 0).sum())
 
 

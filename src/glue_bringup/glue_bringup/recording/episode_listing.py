@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,7 +71,8 @@ def repair_all(directory: Path) -> list[str]:
         try:
             repair = repair_bag(path)
         except BagError as error:
-            lines.append(f"not repaired: {error}")
+            if not _row(path, None).problem:  # what cannot be read at all says so in its row
+                lines.append(f"not repaired: {error}")
             continue
         if repair is not None:
             cut = (
@@ -155,9 +155,10 @@ def _readable_row(bag: BagReader, size_bytes: int, audit: AuditConfig | None) ->
     outcome = said.get("outcome", UNFINISHED if "task_config" in said or not is_finished(bag.path) else "")
     if not is_finished(bag.path) and is_being_recorded(bag.path):
         outcome = RECORDING
-    findings = _findings(said.get("audit"), bag.path)
+    findings, action_hz = _audit(said.get("audit"), bag.path)
     if findings is None and audit is not None:
-        findings = tuple(audit_bag(bag, audit).findings())
+        made = audit_bag(bag, audit)
+        findings, action_hz = tuple(made.findings()), made.figures()["action_hz"]
     actions = summary.message_counts.get(topics.DEMONSTRATED_ACTION, 0)
     return EpisodeRow(
         name=bag.path.name,
@@ -168,7 +169,7 @@ def _readable_row(bag: BagReader, size_bytes: int, audit: AuditConfig | None) ->
         duration_s=round(summary.duration_s, 3),
         frames=summary.message_counts.get(topics.IMAGE, 0),
         actions=actions,
-        action_hz=round(actions / summary.duration_s, 2) if summary.duration_s else 0.0,
+        action_hz=round(action_hz or actions / max(summary.duration_s, 1e-9), 2),
         findings=findings or (),
         audited=findings is not None,
         size_bytes=size_bytes,
@@ -177,12 +178,14 @@ def _readable_row(bag: BagReader, size_bytes: int, audit: AuditConfig | None) ->
     )
 
 
-def _findings(text: str | None, path: Path) -> tuple[Finding, ...] | None:
+def _audit(text: str | None, path: Path) -> tuple[tuple[Finding, ...] | None, float]:
+    """Return the findings, None without an audit, and the rate of the actions, 0 without one."""
     if text is None:
-        return None
-    found: Sequence[Any] = _json(text, dict, path).get("findings", [])
+        return None, 0.0
+    audit = _json(text, dict, path)
     try:
-        return tuple(Finding(f["check"], Severity(f["severity"]), f["text"]) for f in found)
+        found = tuple(Finding(f["check"], Severity(f["severity"]), f["text"]) for f in audit["findings"])
+        return found, float(audit["figures"]["action_hz"])
     except (TypeError, KeyError, ValueError) as error:
         raise BagError(f"{path}: the audit in its metadata is damaged ({error})") from error
 

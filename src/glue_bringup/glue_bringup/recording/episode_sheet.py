@@ -54,7 +54,7 @@ def _title(bag: BagReader) -> str:
     parts = [bag.path.name, said.get("task", ""), said.get("outcome", "unfinished")]
     line = "   ".join(part for part in parts if part)
     if reason := said.get("refused_because"):
-        line += f"\nrefused: {reason if len(reason) < 140 else reason[:137] + '...'}"
+        line += f"\naudit: {reason if len(reason) < 140 else reason[:137] + '...'}"
     return line
 
 

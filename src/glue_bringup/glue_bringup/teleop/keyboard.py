@@ -29,7 +29,8 @@ GRIPPER_KEY = "g"
 HELP = "w/s forward/back  a/d left/right  r/f up/down  u/o i/k j/l turn about x y z  g gripper"
 HELD_NS = NS_PER_S // 5
 """A terminal tells of no release: a key counts as held for so long after its newest character. Terminals repeat
-a held key 25 times a second or so, after a first pause of a quarter of a second and more, in which the arm stops again."""
+a held key 25 times a second or so, after a first pause of a quarter of a second and more, in
+which the arm stops again."""
 
 
 class Keyboard:

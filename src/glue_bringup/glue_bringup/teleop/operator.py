@@ -10,6 +10,7 @@ import termios
 import threading
 import tty
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -84,7 +85,8 @@ class TerminalOperator:
     ) -> None:
         self._stop.set()
         self._thread.join(1.0)
-        termios.tcsetattr(self._fd, termios.TCSADRAIN, self._settings)
+        with suppress(termios.error):  # a terminal that was closed needs no settings
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._settings)
 
     def take(self, timeout_s: float) -> OperatorCommand | None:
         """Return the next command, or None if none comes in time."""

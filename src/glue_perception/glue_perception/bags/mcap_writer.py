@@ -252,13 +252,14 @@ class McapWriter:
         offset = self._file.tell()
         self._file.write(struct.pack("<BQ", Opcode.CHUNK, len(body) + len(packed)) + body)
         self._file.write(packed)
+        self._file.flush()
+        self._leaving = None  # from here on it can be read, with its indexes or without
         index_offset = self._file.tell()
         offsets = {}
         for channel_id, entries in chunk.index.items():
             offsets[channel_id] = self._file.tell()
             self._write(MessageIndex(channel_id, entries))
         self._file.flush()
-        self._leaving = None
         self._chunk_indexes.append(
             ChunkIndex(
                 chunk_length=index_offset - offset,
