@@ -1,4 +1,4 @@
-"""A short demonstration as its messages, sound unless a test spoils it; also run as a program that records until killed."""
+"""A short demonstration as its messages, sound unless a test spoils it; as a program it records until killed."""
 
 import os
 import sys

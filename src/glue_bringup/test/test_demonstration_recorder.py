@@ -17,7 +17,6 @@ from glue_bringup.recording import episode_recorder
 from glue_bringup.recording.audit import AuditConfig, EpisodeAudit, Severity, audit_bag, refusals
 from glue_bringup.recording.demonstration_recorder import DemonstrationRecorder, RecorderState
 from glue_bringup.recording.episode_recorder import KINDS, Outcome
-from glue_perception.bags.mcap_writer import create_file
 from glue_perception.bags.reader import BagReader
 from glue_perception.bags.repair import repair_bag
 from glue_perception.errors import ConfigError, NotReadyError

@@ -1,6 +1,7 @@
 """Teleoperation: from raw reports to chunks, and everything that may be wrong with a handle and its cable."""
 
 import importlib.util
+import itertools
 import os
 import struct
 import time
@@ -127,7 +128,7 @@ def test_an_unplugged_mouse_is_an_error_until_it_is_back(clock):
     device.poll()
     hid.unplugged = True
     device.poll()
-    with pytest.raises(HardwareError, match="gone.*cable"):
+    with pytest.raises(HardwareError, match=r"gone.*cable"):
         device.read()
     device.poll()
     assert not np.any(device.read().axes), "what it said before it was lost is forgotten"
@@ -138,13 +139,13 @@ def test_an_unplugged_mouse_is_an_error_until_it_is_back(clock):
 
 @needs_package
 def test_without_a_mouse_the_error_says_what_to_do():
-    with pytest.raises((HardwareError, MissingDependencyError), match="cable|libhidapi"):
+    with pytest.raises((HardwareError, MissingDependencyError), match=r"cable|libhidapi"):
         spacemouse.open_spacemouse()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pyspacemouse") is not None, reason="pyspacemouse is installed")
 def test_without_the_package_the_error_names_the_command():
-    with pytest.raises(MissingDependencyError, match="pip install 'pyspacemouse.*libhidapi"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'pyspacemouse.*libhidapi"):
         spacemouse.open_spacemouse()
 
 
@@ -297,7 +298,7 @@ def test_velocity_becomes_a_path_of_stamped_chunks_without_seams(clock):
     decisions = [arm.step()]
     handle.axes = np.array([1.0, 0, 0, 0, 0, 1.0])
     decisions += [arm.step() for _ in range(10)]
-    for before, after in zip(decisions, decisions[1:], strict=False):
+    for before, after in itertools.pairwise(decisions):
         assert after.chunk.stamp_ns - before.chunk.stamp_ns == DT_NS
         assert np.array_equal(before.chunk.position_m[1], after.chunk.position_m[0])
         assert np.array_equal(before.chunk.rotation_6d[1], after.chunk.rotation_6d[0])
