@@ -20,6 +20,7 @@ from glue_bringup.teleop.keyboard import Keyboard
 from glue_bringup.teleop.motion import TeleopMotion, TeleopState
 from glue_bringup.teleop.operator import OperatorCommand, TerminalOperator
 from glue_bringup.teleop.source import TeleopSource
+from glue_perception.config import load_config
 from glue_perception.errors import ConfigError, HardwareError, MissingDependencyError
 from glue_perception.geometry import make_transform, matrix_from_rotation_6d, rotation_vector
 from glue_perception.timing import NS_PER_S, ManualClock
@@ -241,6 +242,16 @@ def test_a_resting_handle_is_silent_by_nature_a_deflected_one_is_not():
 def test_impossible_settings_are_refused(key, value, match):
     with pytest.raises(ConfigError, match=match):
         TeleopConfig(**{key: value})
+
+
+def test_settings_come_from_yaml(tmp_path):
+    file = tmp_path / "teleop.yaml"
+    file.write_text("linear_speed_m_s: 0.1\nrotation: 'off'\ndeadman: none\n", encoding="utf-8")
+    config = load_config(TeleopConfig, file)
+    assert (config.linear_speed_m_s, config.rotation, config.deadman) == (0.1, Rotation.OFF, Deadman.NONE)
+    file.write_text("linear_speed: 0.1\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="linear_speed_m_s"):
+        load_config(TeleopConfig, file)
 
 
 class Handle:

@@ -150,33 +150,43 @@ class EpisodeAudit:
 
     def findings(self) -> list[Finding]:
         """Return what is wrong so far; empty if nothing is."""
-        with self._lock:
-            found = [
-                *self._length(),
-                *self._losses(),
-                *self._frame_gaps(),
-                *self._action_spacing(),
-                *self._skew(),
-                *self._motion(),
-            ]
-            found += [_warn("hold", f"the arm was held {n} x: {reason}") for reason, n in self._holds.items()]
+        now = self._snapshot()
+        found = [
+            *now._length(),
+            *now._losses(),
+            *now._frame_gaps(),
+            *now._action_spacing(),
+            *now._skew(),
+            *now._motion(),
+        ]
+        found += [_warn("hold", f"the arm was held {n} x: {reason}") for reason, n in now._holds.items()]
         return found
 
     def figures(self) -> dict[str, float]:
         """Return measured rates and worst cases, for the record."""
-        with self._lock:
-            gaps_s = _gaps_s(self._judged_ns())
-            values = {
-                "duration_s": _span_s(self._frames_ns),
-                "frame_hz": _rate_hz(self._judged_ns()),
-                "action_hz": _rate_hz(self._actions_ns),
-                "max_frame_gap_s": float(gaps_s.max()) if len(gaps_s) else 0.0,
-                "max_skew_s": self._max_skew_s(),
-                "frames": float(len(self._frames_ns)),
-                "actions": float(len(self._actions_ns)),
-                "dropped_frames": float(self._dropped_frames()),
-            }
+        now = self._snapshot()
+        judged_ns = now._judged_ns()
+        gaps_s = _gaps_s(judged_ns)
+        values = {
+            "duration_s": _span_s(now._frames_ns),
+            "frame_hz": _rate_hz(judged_ns),
+            "action_hz": _rate_hz(now._actions_ns),
+            "max_frame_gap_s": float(gaps_s.max()) if len(gaps_s) else 0.0,
+            "max_skew_s": now._max_skew_s(),
+            "frames": float(len(now._frames_ns)),
+            "actions": float(len(now._actions_ns)),
+            "dropped_frames": float(now._dropped_frames()),
+        }
         return {name: round(value, 4) for name, value in values.items()}
+
+    def _snapshot(self) -> EpisodeAudit:
+        """Return a copy to judge at leisure: control, which notes its holds here, never waits for a judgement."""
+        copy = EpisodeAudit(self._config)
+        with self._lock:
+            for name, value in vars(self).items():
+                if isinstance(value, (list, dict)):
+                    setattr(copy, name, value.copy())
+        return copy
 
     def _length(self) -> Iterable[Finding]:
         duration_s, least_s = _span_s(self._frames_ns), self._config.min_duration_s

@@ -14,7 +14,9 @@ from jaxtyping import Float
 
 from glue_bringup.recording.audit import AuditConfig, EpisodeAudit, Finding, refusals
 from glue_bringup.recording.episode_recorder import EpisodeRecorder, Outcome, WhenFull
+from glue_perception.bags import topics
 from glue_perception.bags.mcap_writer import OpenFile, create_file
+from glue_perception.bags.message_types import prepare
 from glue_perception.errors import BagError, NotReadyError
 from glue_perception.types import ActionChunk, CameraFrame, KeyPatches, RobotState
 
@@ -74,6 +76,8 @@ class DemonstrationRecorder:
         audit: AuditConfig | None = None,
         open_file: OpenFile = create_file,
     ) -> None:
+        for message_type in topics.MESSAGE_TYPES.values():
+            prepare(message_type)
         self._directory = directory
         self._metadata = dict(metadata)
         self._audit_config = audit or AuditConfig()
