@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from glue_bringup.arm.base import ArmDriver
 from glue_bringup.gripper.base import Gripper
-from glue_bringup.recording.episode_recorder import EpisodeRecorder
+from glue_bringup.recording.record import Record
 from glue_bringup.safety.chunk_executor import SeamJump
 from glue_bringup.safety.supervisor import SafetySupervisor, SupervisorMode
 from glue_bringup.safety.watchdogs import Reason
@@ -34,7 +34,7 @@ class ControlStep:
         supervisor: SafetySupervisor,
         arm: ArmDriver,
         gripper: Gripper,
-        recorder: EpisodeRecorder | None,
+        recorder: Record | None,
         in_force: Callable[[int, int], None] = lambda stamp_ns, now_ns: None,
     ) -> None:
         self._supervisor = supervisor
