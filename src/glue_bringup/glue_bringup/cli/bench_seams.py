@@ -71,9 +71,7 @@ def run_seams(args: argparse.Namespace) -> int:
     require_rendering()
     seeds = range(args.seed, args.seed + args.episodes)
     folder = args.report.with_suffix(".episodes")
-    benchmark = SeamBenchmark(
-        task, args.policy, [SeamMode(name) for name in names], delays_s, seeds, folder
-    )
+    benchmark = SeamBenchmark(task, args.policy, [SeamMode(name) for name in names], delays_s, seeds, folder)
     cells = [cell.summary() for cell in benchmark.run()]
     report = {
         "task": task.task,
@@ -143,5 +141,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ConfigError(f"--delays must be seconds separated by commas, e.g. {DEFAULT_DELAYS}, not {text!r}")
+        raise ConfigError(
+            f"--delays must be seconds separated by commas, e.g. {DEFAULT_DELAYS}, not {text!r}"
+        )
     return value

@@ -104,7 +104,9 @@ class SeamBenchmark:
     ) -> None:
         if (policy or task.policy.checkpoint) == EXPERT:
             raise ConfigError("the expert's actions follow each other without a seam; give a checkpoint")
-        self._cells = [(mode, delay_s, setting(task, mode, delay_s)) for mode in modes for delay_s in delays_s]
+        self._cells = [
+            (mode, delay_s, setting(task, mode, delay_s)) for mode in modes for delay_s in delays_s
+        ]
         self._task, self._seeds, self._folder = task, seeds, folder
         self._pilots = {mode: Pilot(setting(task, mode, 0.0), policy) for mode in modes}
         self.pilot = next(iter(self._pilots.values()))
@@ -179,7 +181,7 @@ def setting(task: TaskConfig, mode: SeamMode, added_delay_s: float) -> TaskConfi
     """
     oldest_s = task.safety.watchdogs.max_chunk_age_s
     latency_s = task.policy.sync_latency_s + added_delay_s
-    if not 0.0 <= added_delay_s or latency_s >= min(1.0, oldest_s):
+    if added_delay_s < 0.0 or latency_s >= min(1.0, oldest_s):
         raise ConfigError(
             f"an added delay must lie in 0..{min(1.0, oldest_s) - task.policy.sync_latency_s:g} s (the task's own "
             f"latency is {task.policy.sync_latency_s:g} s, and chunks older than {oldest_s:g} s are refused), "
