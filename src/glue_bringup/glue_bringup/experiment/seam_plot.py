@@ -54,7 +54,7 @@ def write_seam_plot(path: Path, cells: Sequence[Mapping[str, Any]]) -> None:
 def _draw_mode(success: Any, jumps: Any, cells: Sequence[Mapping[str, Any]], mode: str, index: int) -> None:
     look = {"color": COLORS[index % len(COLORS)], "marker": MARKERS[index % len(MARKERS)], "label": mode}
     # Beside each other, so that equal rates do not hide each other.
-    at_ms = [1e3 * cell["added_delay_s"] + 4.0 * (index - 1) for cell in cells]
+    at_ms = [1e3 * cell["added_delay_s"] + 9.0 * (index - 1) for cell in cells]
     rates = [100.0 * cell["successes"] / cell["episodes"] for cell in cells]
     bounds = [[100.0 * bound for bound in cell["wilson_95"]] for cell in cells]
     below = [max(0.0, rate - low) for rate, (low, _) in zip(rates, bounds, strict=True)]
