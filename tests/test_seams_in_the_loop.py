@@ -25,17 +25,16 @@ MS = 1_000_000
 
 
 @pytest.mark.render
-def test_an_inpainted_episode_is_replayed_bit_for_bit(untrained, short_task, tmp_path) -> None:
-    policy = replace(
-        short_task.policy, seams=SeamConfig(SeamMode.INPAINT), sync_latency_s=0.36, num_inference_steps=4
-    )
+# Three whole periods and the one that 0.36 s ends in have an action at either end.
+@pytest.mark.parametrize(("mode", "frozen"), [(SeamMode.INPAINT, 5), (SeamMode.ENSEMBLE, 0)])
+def test_an_episode_is_replayed_bit_for_bit(mode, frozen, untrained, short_task, tmp_path) -> None:
+    policy = replace(short_task.policy, seams=SeamConfig(mode), sync_latency_s=0.36, num_inference_steps=4)
     task = replace(short_task, policy=policy)
     with SyncSession(task, Pilot(task, str(untrained))) as session:
         session.run(5, tmp_path / "bag")
     with BagReader(tmp_path / "bag") as bag:
         chunks = list(bag.chunks())
-    # Three whole periods and the one that 0.36 s ends in have an action at either end.
-    assert [chunk.frozen for chunk in chunks] == [0] + [5] * (len(chunks) - 1)
+    assert [chunk.frozen for chunk in chunks] == [0] + [frozen] * (len(chunks) - 1)
     assert main(["replay", str(tmp_path / "bag"), "--report", str(tmp_path / "report.json")]) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["chunks_identical"] == report["chunks_compared"] == len(chunks) > 3
