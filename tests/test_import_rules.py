@@ -91,7 +91,7 @@ def imported(file: Path) -> set[str]:
             assert node.level == 0, f"{file}: write absolute imports"
             modules.add(node.module or "")
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in IMPORTING_CALLS:
-            modules.update(str(arg.value) for arg in node.args if isinstance(arg, ast.Constant))
+            modules.update(str(arg.value) for arg in node.args[:1] if isinstance(arg, ast.Constant))
     return modules
 
 
