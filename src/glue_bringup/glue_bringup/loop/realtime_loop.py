@@ -88,7 +88,7 @@ class RealtimeLoop:
         self._perceiver = Perceiver(pipeline, recorder, latencies)
         self._supervisor = SafetySupervisor(task.safety, limits_for(robot.model))
         self._control = ControlStep(
-            self._supervisor, robot.arm, robot.gripper, recorder, source.note_in_force
+            self._supervisor, robot.arm, robot.gripper, recorder, source.note_in_force, source.note_held
         )
         self._schedule = PolicySchedule(task.policy.rate_hz)
         self._deadlines = DeadlineCounter(task.policy.rate_hz)
