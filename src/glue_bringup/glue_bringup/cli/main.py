@@ -21,6 +21,8 @@ COMMANDS = (
     "attention",
     "bench",
     "weights",
+    "doctor",
+    "calibrate",
     "export",
     "import",
 )
