@@ -70,8 +70,17 @@ class LatencyReport:
 class _Recording:
     commanded: list[tuple[float, float]] = field(default_factory=list)
     measured: list[tuple[float, float]] = field(default_factory=list)
-    width: list[tuple[float, float]] = field(default_factory=list)
-    frames: list[SeenFrame] = field(default_factory=list)
+    stamps_s: list[float] = field(default_factory=list)
+    delivery_s: list[float] = field(default_factory=list)
+    pictures: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, seen: SeenFrame) -> None:
+        """Keep a frame, small and grey."""
+        stamp_s = seen.frame.stamp_ns / 1e9
+        grey = cv2.cvtColor(seen.frame.rgb, cv2.COLOR_RGB2GRAY)
+        self.stamps_s.append(stamp_s)
+        self.delivery_s.append(seen.received_s - stamp_s)
+        self.pictures.append(cv2.resize(grey, _PICTURE_PX, interpolation=cv2.INTER_AREA).ravel())
 
 
 def measure_latencies(
@@ -102,9 +111,16 @@ def measure_latencies(
         )
     values: dict[str, list[float]] = {}
     skipped: dict[str, str] = {}
+    swings: list[_Recording] = []
+    openings: list[tuple[Signal, float]] = []
     for k in range(repeats):
         on_step(f"arm and camera, {k + 1} of {repeats}")
-        recording = _swing(rig, swing_s)
+        swings.append(_swing(rig, swing_s))
+    for k in range(repeats):
+        on_step(f"gripper, {k + 1} of {repeats}")
+        openings.append(_open_and_close(rig))
+    # Judged at the end: an arm under control must not wait for the computation.
+    for recording in swings:
         try:
             _judge_arm(recording, values)
         except InvalidValueError as error:
@@ -115,10 +131,9 @@ def measure_latencies(
             _judge_camera(recording, values)
         except InvalidValueError as error:
             skipped["camera"] = f"{error}; does the camera see the arm?"
-    for k in range(repeats):
-        on_step(f"gripper, {k + 1} of {repeats}")
+    for widths, begin_s in openings:
         try:
-            values.setdefault("gripper_s", []).append(_gripper_onset_s(rig))
+            values.setdefault("gripper_s", []).append(onset_s(widths, begin_s))
         except InvalidValueError as error:
             skipped["gripper"] = f"{error}; is something between the fingers?"
     return LatencyReport({name: Spread(tuple(v)) for name, v in values.items() if v}, skipped)
@@ -139,7 +154,8 @@ def _swing(rig: LatencyRig, swing_s: float) -> _Recording:
         state = rig.state()
         recording.commanded.append((now_s, offset_m))
         recording.measured.append((state.stamp_ns / 1e9, float(state.T_base_ee[1, 3])))
-        recording.frames.extend(rig.frames())
+        for seen in rig.frames():
+            recording.add(seen)
         if elapsed_s > swing_s + SETTLE_S:
             return recording
 
@@ -158,43 +174,33 @@ def _judge_arm(recording: _Recording, values: dict[str, list[float]]) -> None:
 
 
 def _judge_camera(recording: _Recording, values: dict[str, list[float]]) -> None:
-    if not recording.frames:
+    if not recording.pictures:
         raise InvalidValueError("no frame came")
-    pictures = np.stack(
-        [
-            cv2.resize(
-                cv2.cvtColor(seen.frame.rgb, cv2.COLOR_RGB2GRAY), _PICTURE_PX, interpolation=cv2.INTER_AREA
-            )
-            .astype(np.float64)
-            .ravel()
-            for seen in recording.frames
-        ]
-    )
-    seen = list(
-        zip((f.frame.stamp_ns / 1e9 for f in recording.frames), picture_signal(pictures), strict=True)
-    )
+    pictures = np.stack(recording.pictures).astype(np.float64)
+    seen = list(zip(recording.stamps_s, picture_signal(pictures), strict=True))
     stamp_s = delay_s(_signal(recording.measured), _signal(seen), min_s=-0.2, max_s=0.3)
-    delivery_s = float(np.median([f.received_s - f.frame.stamp_ns / 1e9 for f in recording.frames]))
     values.setdefault("camera_stamp_s", []).append(stamp_s)
-    values.setdefault("camera_delivery_s", []).append(delivery_s)
+    values.setdefault("camera_delivery_s", []).append(float(np.median(recording.delivery_s)))
 
 
-def _gripper_onset_s(rig: LatencyRig) -> float:
-    """Return the time from a command until the opening begins to change; leaves the hand as it was."""
-    start_m = rig.state().gripper_width_m
+def _open_and_close(rig: LatencyRig) -> tuple[Signal, float]:
+    """Return the opening over time and when the first command was given; leaves the hand as it was."""
+    state = rig.state()
+    start_m, hold = state.gripper_width_m, state.T_base_ee
     goal_m = start_m - 0.03 if start_m > 0.04 else start_m + 0.03
-    onset = 0.0
+    widths: list[tuple[float, float]] = []
+    command_s = 0.0
     for goal in (goal_m, start_m):
-        widths: list[tuple[float, float]] = []
-        begin_s = rig.tick()
+        begin_s = now_s = rig.tick()
         rig.command_gripper(goal)
-        now_s = begin_s
-        while now_s < begin_s + 1.5:
-            widths.append((now_s, rig.state().gripper_width_m))
-            now_s = rig.tick()
         if goal == goal_m:
-            onset = onset_s(_signal(widths), begin_s)
-    return onset
+            command_s = begin_s
+        while now_s < begin_s + 1.5:
+            if goal == goal_m:
+                widths.append((now_s, rig.state().gripper_width_m))
+            rig.set_target(hold)
+            now_s = rig.tick()
+    return _signal(widths), command_s
 
 
 def _signal(samples: list[tuple[float, float]]) -> Signal:

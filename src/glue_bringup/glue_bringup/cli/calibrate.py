@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     latency = actions.add_parser(
         "latency",
         help="latency of camera, arm and gripper",
-        description="Swing the tool sideways by 3 cm and open and close the hand, and measure how late everything is. "
+        description="Swing the tool sideways by 3 cm and open and close the hand, and measure what is late. "
         "Without --robot-ip in the real-time twin. On a robot: 4 cm of free space on both sides of the tool, nothing "
         "between the fingers, the camera seeing the arm, a hand on the activation device.",
     )
@@ -101,7 +102,8 @@ def _measure(
     from glue_bringup.gripper.franky_gripper import FrankyGripper
     from glue_perception.cameras.base import Camera
 
-    gripper = FrankyGripper(address, task.robot.gripper)
+    # Debouncing is our own doing and no latency of the hand's.
+    gripper = FrankyGripper(address, replace(task.robot.gripper, debounce_s=0.0))
     stack.callback(gripper.stop)
     arm = FrankyArm(task.robot.arm_config(address, cast(RobotModel, model)), task.gains, gripper.width_m)
     stack.callback(arm.close)

@@ -97,7 +97,7 @@ def read_camera(wanted_hz: float, seconds: float = 1.0) -> tuple[CameraReading |
     try:
         camera = open_camera("realsense")
         try:
-            stamps = []
+            stamps: list[int] = []
             end_s = time.monotonic() + seconds + 3.0
             while time.monotonic() < end_s and (len(stamps) < 2 or stamps[-1] - stamps[0] < seconds * 1e9):
                 frame = camera.read(3.0)
