@@ -42,6 +42,8 @@ class SimulatedRobot:
         self, model: RobotModel = RobotModel.FR3, gripper: FrankyGripper | None = None, **settings: Any
     ) -> FrankyArm:
         width_m: Callable[[], float] = gripper.width_m if gripper else lambda: 0.0
+        # Patient, as the simulated robot shares this machine with other work.
+        settings = {"silence_timeout_s": 3.0, "connect_timeout_s": 10.0, "target_timeout_s": 3.0} | settings
         arm = FrankyArm(FrankyArmConfig(self.address, model, **settings), ImpedanceGains(), width_m)
         self.arms.append(arm)
         return arm

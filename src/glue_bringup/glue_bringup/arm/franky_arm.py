@@ -183,6 +183,10 @@ class FrankyArm:
         except (self._franky.Exception, RuntimeError) as error:
             raise fault_error(f"the robot at {address} cannot recover", error) from error
 
+    def recover_from_errors(self) -> None:
+        """Do as `recover`, whose former name this is."""
+        self.recover()
+
     def _check_mode(self) -> None:
         """Refuse a mode in which no motion can start."""
         mode = self._robot.state.robot_mode.name

@@ -125,7 +125,8 @@ def measure_latencies(
             _judge_arm(recording, values)
         except InvalidValueError as error:
             raise HardwareError(
-                f"the arm does not follow its target ({error}); check that it is free"
+                f"the arm does not follow its target ({error}); check that it is free, and that this machine "
+                "is not busy with something else"
             ) from error
         try:
             _judge_camera(recording, values)
