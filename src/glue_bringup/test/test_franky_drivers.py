@@ -261,8 +261,9 @@ def test_a_frozen_robot_is_noticed_and_goes_on_after_recover(robot):
 
 
 def test_recover_connects_again_to_a_robot_that_was_away():
-    with simulated_robot() as robot:
-        arm, address = robot.arm(), robot.address
+    address = "127.77.9.1"  # of its own: another simulation may take the first free one meanwhile
+    with simulated_robot(address) as robot:
+        arm = robot.arm()
         arm.start()
     fault_of_lost = fault_of_gone(arm)
     assert fault_of_lost.fault is ArmFault.CONNECTION
