@@ -61,14 +61,14 @@ def test_a_moving_spot_becomes_a_signal_that_follows_it():
 
 @pytest.fixture(scope="module")
 def camera() -> CameraConfig:
-    return CameraConfig(width_px=96, height_px=72)
+    return CameraConfig(width_px=160, height_px=120)
 
 
 def measured(camera: CameraConfig, delays: InjectedDelays) -> LatencyReport:
     from glue_bringup.sim.sync_twin import SyncTwin
 
     with SyncTwin("push_button", 0, camera) as twin:
-        return measure_latencies(SyncRig(twin, delays, camera.rate_hz), repeats=1, swing_s=2.5)
+        return measure_latencies(SyncRig(twin, delays, camera.rate_hz), repeats=1, swing_s=3.0)
 
 
 def test_known_delays_in_the_twin_are_found_again(camera):
