@@ -37,7 +37,9 @@ class FaultyServer(FrankaRobotServer):
             self.fault = int(words[1])
             motion = self.current_motion_id
             self.stop_motion(send_preemption_signal=False)
-            self.send_state()  # the errors come with the state, before the reply, as from a robot
+            self.send_state()  # the errors come with the state, well before the reply, as from a robot
+            time.sleep(0.02)
+            self.send_state()
             if motion:
                 BaseCommand.send_response(
                     self._tcp_socket, RobotCommand.kMove, motion, MoveStatus.kReflexAborted
