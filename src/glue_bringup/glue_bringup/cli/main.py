@@ -23,6 +23,8 @@ COMMANDS = (
     "attention",
     "bench",
     "weights",
+    "doctor",
+    "calibrate",
     "export",
     "import",
 )
