@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
-from glue_bringup.arm.franky_arm import FrankyArm, FrankyArmConfig
+from glue_bringup.arm.franky_arm import FrankyArm
 from glue_bringup.arm.limits import RobotModel
 from glue_bringup.gripper.franky_gripper import FrankyGripper
 from glue_bringup.loop.action_source import ActionSource, ExpertSource
@@ -89,7 +89,7 @@ class RecordSession:
             gripper = FrankyGripper(twin.robot_ip)
             stack.callback(gripper.stop)
             arm = FrankyArm(
-                FrankyArmConfig(robot_ip=twin.robot_ip, robot_model=RobotModel.FR3),
+                task.robot.arm_config(twin.robot_ip, RobotModel.FR3),
                 task.gains,
                 gripper.width_m,
             )

@@ -89,6 +89,9 @@ class TeleopSource:
     def note_in_force(self, stamp_ns: int, now_ns: int) -> None:
         """Do nothing: the operator's targets follow each other without a seam."""
 
+    def note_held(self, now_ns: int) -> None:
+        """Do nothing: the operator's targets begin at the arm, wherever it was held."""
+
     def _reading(self) -> DeviceReading | None:
         try:
             return self._device.read()
