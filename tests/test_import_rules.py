@@ -56,6 +56,7 @@ VENDOR = {
     "segment_anything": {"glue_perception/segmenters/"},
     "tensorboardX": {"glue_policy/training/metrics.py"},
     "lerobot": {"glue_policy/benchmark/lerobot_step.py"},
+    "matplotlib": {"glue_bringup/experiment/"},
     "openvino": {"glue_policy/engines/openvino_graph.py"},
     "open_clip": {"glue_perception/features/", "glue_policy/nets/"},
     "h5py": {"glue_policy/data/interchange/robomimic.py"},
@@ -93,7 +94,7 @@ def imported(file: Path) -> set[str]:
             assert node.level == 0, f"{file}: write absolute imports"
             modules.add(node.module or "")
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in IMPORTING_CALLS:
-            modules.update(str(arg.value) for arg in node.args if isinstance(arg, ast.Constant))
+            modules.update(str(arg.value) for arg in node.args[:1] if isinstance(arg, ast.Constant))
     return modules
 
 

@@ -38,6 +38,8 @@ class ControlStep:
         gripper: Does it.
         recorder: Gets everything, or None.
         in_force: Told of every chunk that takes over: its stamp and the time [ns].
+        held: Told the time [ns] whenever the arm does not do what the newest chunk says: it is held, or the chunk was
+            refused. Waiting for the first chunk does not count.
 
     Attributes:
         holds: How often the arm was brought to rest, by reason.
@@ -51,12 +53,14 @@ class ControlStep:
         gripper: Gripper,
         recorder: ControlRecord | None,
         in_force: Callable[[int, int], None] = lambda stamp_ns, now_ns: None,
+        held: Callable[[int], None] = lambda now_ns: None,
     ) -> None:
         self._supervisor = supervisor
         self._arm = arm
         self._gripper = gripper
         self._recorder = recorder
         self._in_force = in_force
+        self._held = held
         self.holds: Counter[str] = Counter()
         self.jumps: list[SeamJump] = []
 
@@ -65,6 +69,8 @@ class ControlStep:
         result = self._supervisor.submit(chunk, now_ns)
         if result.accepted:
             self._in_force(chunk.stamp_ns, now_ns)
+        else:
+            self._held(now_ns)
         if result.jump is not None:
             self.jumps.append(result.jump)
 
@@ -75,6 +81,8 @@ class ControlStep:
             HardwareError: arm or gripper no longer obeys.
         """
         command = self._supervisor.step(now_ns, state)
+        if command.mode is not SupervisorMode.ACTIVE and command.reason != Reason.WAITING:
+            self._held(now_ns)
         self._arm.set_target(command.T_base_ee)
         self._gripper.command(command.gripper_width_m)
         if self._recorder is not None:

@@ -46,7 +46,9 @@ class SyncLoop:
         task, twin = self._task, self._twin
         twin.reset(seed)
         supervisor = SafetySupervisor(task.safety, limits_for(RobotModel.FR3))
-        control = ControlStep(supervisor, twin.arm, twin.gripper, recorder, source.note_in_force)
+        control = ControlStep(
+            supervisor, twin.arm, twin.gripper, recorder, source.note_in_force, source.note_held
+        )
         perceiver = Perceiver(self._pipeline, recorder, self._latencies)
         schedule, deadlines = PolicySchedule(task.policy.rate_hz), DeadlineCounter(task.policy.rate_hz)
         waiting: list[tuple[int, ActionChunk]] = []
