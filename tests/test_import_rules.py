@@ -56,7 +56,7 @@ VENDOR = {
     "segment_anything": {"glue_perception/segmenters/"},
     "tensorboardX": {"glue_policy/training/metrics.py"},
     "lerobot": {"glue_policy/benchmark/lerobot_step.py"},
-    "matplotlib": {"glue_bringup/experiment/"},
+    "matplotlib": {"glue_bringup/experiment/", "glue_bringup/recording/episode_sheet.py"},
     "openvino": {"glue_policy/engines/openvino_graph.py"},
     "open_clip": {"glue_perception/features/", "glue_policy/nets/"},
     "h5py": {"glue_policy/data/interchange/robomimic.py"},

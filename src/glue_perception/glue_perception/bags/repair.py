@@ -12,7 +12,7 @@ import json
 import os
 import struct
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -58,7 +58,7 @@ class _Found:
     """What a scan found: the content, and where the last whole record that stays ends."""
 
     end: int
-    library: str = ""
+    writer: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     written: Written = field(default_factory=lambda: Written([], [], [], [], {}, 0, 0))
     late_indexes: list[MessageIndex] = field(default_factory=list)
@@ -116,9 +116,9 @@ def _lock(file: IO[bytes], path: Path) -> None:
 def _repair(path: Path, file: IO[bytes]) -> Repair:
     size = os.fstat(file.fileno()).st_size
     found = _scan(path, file, size)
-    if found.library != LIBRARY:
+    if found.writer != LIBRARY:
         raise BagError(
-            f"{path} was recorded by another program ({found.library[:40]!r}) and is not changed; finish it with "
+            f"{path} was recorded by another program ({found.writer[:40]!r}) and is not changed; finish it with "
             "`ros2 bag reindex`"
         )
     cut_bytes, cut_file = _keep_end(file, found.end, size)
@@ -190,7 +190,7 @@ def _scan(path: Path, file: IO[bytes], size: int) -> _Found:
 def _add_record(found: _Found, opcode: int, position: int, after: int, body: bytes) -> None:
     stream = ReadDataStream(BytesIO(body))
     if opcode == Opcode.HEADER:
-        found.library = Header.read(stream).library
+        _, found.writer = astuple(Header.read(stream))
     elif opcode == Opcode.SCHEMA:
         found.written.schemas.append(Schema.read(stream))
     elif opcode == Opcode.CHANNEL:
