@@ -1,10 +1,11 @@
 """Runs a task on a Franka: ros2 launch glue_bringup real.launch.py task:=push_button robot_ip:=172.16.0.2."""
 
 from launch import LaunchDescription
-from launch.conditions import IfCondition, UnlessCondition
+from launch.conditions import IfCondition
 from launch.substitutions import AndSubstitution, LaunchConfiguration, NotEqualsSubstitution, NotSubstitution
 
 from glue_bringup.nodes.launch_graph import Shell, arguments, graph
+from glue_bringup.nodes.launch_viewers import VIEWER_ARGUMENTS, view_shell, viewers
 
 ARGUMENTS = (
     (
@@ -14,6 +15,7 @@ ARGUMENTS = (
     ),
     ("robot_model", "panda", "panda or fr3."),
     ("use_fake_hardware", "false", "true: the simulation twin takes the place of robot and camera."),
+    ("arm", "true", "false: arm_node runs on another computer, the one at the robot; see docs/install.md."),
     (
         "camera",
         "realsense",
@@ -28,21 +30,24 @@ def generate_launch_description() -> LaunchDescription:
     own_camera = AndSubstitution(
         NotSubstitution(fake), NotEqualsSubstitution(LaunchConfiguration("camera"), "none")
     )
+    real_arm = AndSubstitution(NotSubstitution(fake), LaunchConfiguration("arm"))
     arm = {"task": "$task", "robot_ip": "$robot_ip", "robot_model": "$robot_model"}
     return LaunchDescription(
         [
-            *arguments(ARGUMENTS, run="false"),
+            *arguments((*ARGUMENTS, *VIEWER_ARGUMENTS), run="false"),
+            viewers(),
             graph(
                 Shell("sim_node", {"task": "$task", "seed": "$seed"}, IfCondition(fake)),
                 Shell("camera_node", {"source": "$camera"}, IfCondition(own_camera)),
                 Shell("perception_node", {"task": "$task", "simulated": "$use_fake_hardware"}),
                 Shell("policy_node", {"task": "$task", "checkpoint": "$checkpoint"}),
-                Shell("arm_node", arm, UnlessCondition(fake)),
+                Shell("arm_node", arm, IfCondition(real_arm)),
                 Shell("arm_node", {"task": "$task", "robot_ip": "simulated"}, IfCondition(fake)),
                 Shell(
                     "task_node",
                     {"task": "$task", "seed": "$seed", "run_on_start": "$run", "end_after": "$end_after"},
                 ),
+                view_shell(simulated="$use_fake_hardware"),
             ),
         ]
     )

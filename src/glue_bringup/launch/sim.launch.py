@@ -3,12 +3,14 @@
 from launch import LaunchDescription
 
 from glue_bringup.nodes.launch_graph import Shell, arguments, graph
+from glue_bringup.nodes.launch_viewers import VIEWER_ARGUMENTS, view_shell, viewers
 
 
 def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
-            *arguments(),
+            *arguments(VIEWER_ARGUMENTS),
+            viewers(),
             graph(
                 Shell("sim_node", {"task": "$task", "seed": "$seed"}),
                 Shell("perception_node", {"task": "$task", "simulated": "true"}),
@@ -18,6 +20,7 @@ def generate_launch_description() -> LaunchDescription:
                     "task_node",
                     {"task": "$task", "seed": "$seed", "run_on_start": "$run", "end_after": "$end_after"},
                 ),
+                view_shell(simulated="true"),
             ),
         ]
     )

@@ -5,7 +5,16 @@ from __future__ import annotations
 import importlib
 import sys
 
-NODES = ("arm_node", "camera_node", "perception_node", "policy_node", "replay_node", "sim_node", "task_node")
+NODES = (
+    "arm_node",
+    "camera_node",
+    "perception_node",
+    "policy_node",
+    "replay_node",
+    "sim_node",
+    "task_node",
+    "view_node",
+)
 
 
 def main() -> int:

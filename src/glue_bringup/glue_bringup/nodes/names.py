@@ -16,3 +16,9 @@ TASK_DONE = "/glue/task_done"
 
 SIM_ROBOT_IP = "/glue/sim/robot_ip"
 """std_msgs/String, kept for late joiners: where the simulated robot listens."""
+
+VIEW_IMAGE = "/glue/view/image"
+"""sensor_msgs/Image: the camera's picture with what perception and policy say drawn into it, for people."""
+
+VIEW_PATH = "/glue/view/path"
+"""nav_msgs/Path: the newest action chunk, for people."""
