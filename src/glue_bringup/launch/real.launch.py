@@ -11,9 +11,9 @@ ARGUMENTS = (
     (
         "robot_ip",
         "",
-        "Address of the robot, e.g. 172.16.0.2. Must be given unless use_fake_hardware is true.",
+        "Address of the robot, e.g. 172.16.0.2. Empty: robot.robot_ip of the task's YAML.",
     ),
-    ("robot_model", "panda", "panda or fr3."),
+    ("robot_model", "", "panda or fr3. Empty: robot.model of the task's YAML."),
     ("use_fake_hardware", "false", "true: the simulation twin takes the place of robot and camera."),
     ("arm", "true", "false: arm_node runs on another computer, the one at the robot; see docs/install.md."),
     (

@@ -171,13 +171,19 @@ class TestPerceptionWorker:
 
 
 class Forward:
-    """Goes straight on in x; remembers the seeds that it was made for."""
+    """Goes straight on in x; remembers what it was told of its chunks."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, ...]] = []
 
     def reset(self, observation) -> None:
         pass
 
     def note_in_force(self, stamp_ns, now_ns) -> None:
-        pass
+        self.told.append((stamp_ns, now_ns))
+
+    def note_held(self, now_ns) -> None:
+        self.told.append((now_ns,))
 
     def decide(self, observation) -> Decision:
         return Decision(chunk(observation.stamp_ns))
@@ -193,10 +199,11 @@ def observation(stamp_ns: int):
 def test_the_policy_decides_only_while_an_episode_runs() -> None:
     seeds: list[int] = []
     chunks: list[ActionChunk] = []
+    made = Forward()
 
     def source(seed: int) -> Forward:
         seeds.append(seed)
-        return Forward()
+        return made
 
     worker = PolicyWorker(source, 10.0, chunks.append, RecentLatencies(), pytest.fail)
     worker.start()
@@ -210,10 +217,14 @@ def test_the_policy_decides_only_while_an_episode_runs() -> None:
     feeder.start()
     try:
         time.sleep(0.1)
+        worker.note_held(1)  # nobody is there to be told
         assert not chunks
         worker.run_episode(7, WAIT_S)
         assert seeds == [7] and len(chunks) >= 1
         until(lambda: len(chunks) >= 4)
+        worker.note_in_force(chunks[-1].stamp_ns, 5)
+        worker.note_held(6)
+        assert made.told == [(chunks[-1].stamp_ns, 5), (6,)]
         worker.pause()
         count = len(chunks)
         time.sleep(0.2)
@@ -264,9 +275,17 @@ class Report:
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
         self.states = 0
+        self.in_force_ns: list[int] = []
+        self.held_ns: list[int] = []
 
     def state(self, state) -> None:
         self.states += 1
+
+    def in_force(self, chunk_stamp_ns, now_ns) -> None:
+        self.in_force_ns.append(chunk_stamp_ns)
+
+    def held(self, now_ns) -> None:
+        self.held_ns.append(now_ns)
 
     def target(self, stamp_ns, T_base_ee) -> None:
         pass
@@ -301,9 +320,13 @@ class TestControlWorker:
         assert robot.stopped > 0
 
     def test_follows_a_chunk_and_holds_where_it_ends(self, worker, robot, report) -> None:
-        worker.submit(chunk(time.time_ns()))
+        assert not report.held_ns  # to wait for the first chunk is no hold
+        stamp_ns = time.time_ns()
+        worker.submit(chunk(stamp_ns))
         until(lambda: ("hold", "chunk_expired") in report.events)
         assert ("active", "following") in report.events
+        assert report.in_force_ns == [stamp_ns]
+        assert min(report.held_ns) > stamp_ns
         assert robot.T[0, 3] > START_M[0] + 0.05
 
     def test_an_operators_hold_lasts_until_release(self, worker, report) -> None:

@@ -28,6 +28,14 @@ class ControlReport(ControlRecord, Protocol):
         """Take a state that was read."""
         ...
 
+    def in_force(self, chunk_stamp_ns: int, now_ns: int, /) -> None:
+        """Take note that the chunk of this stamp has taken over now."""
+        ...
+
+    def held(self, now_ns: int, /) -> None:
+        """Take note that the arm does not do now what the newest chunk says."""
+        ...
+
 
 class ControlWorker(Worker):
     """Runs supervisor, arm and gripper at a fixed rate, whatever else stops.
@@ -63,7 +71,7 @@ class ControlWorker(Worker):
         self._period_s = 1.0 / rate_hz
         self._report = report
         self._latencies = latencies
-        self._control = ControlStep(supervisor, arm, gripper, report)
+        self._control = ControlStep(supervisor, arm, gripper, report, report.in_force, report.held)
         self._chunks: Mailbox[ActionChunk] = Mailbox()
         self._patches: Mailbox[KeyPatches] = Mailbox()
         self._due_s = 0.0

@@ -68,6 +68,18 @@ class PolicyWorker(Worker):
         """Decide no more. Any thread but the worker's."""
         self.ask(self._pause, 10.0)
 
+    def note_in_force(self, stamp_ns: int, now_ns: int) -> None:
+        """Take note that the arm follows the chunk of `stamp_ns` since `now_ns`. Any thread."""
+        source = self._source
+        if source is not None:
+            source.note_in_force(stamp_ns, now_ns)
+
+    def note_held(self, now_ns: int) -> None:
+        """Take note that the arm does not do now what the newest chunk says. Any thread."""
+        source = self._source
+        if source is not None:
+            source.note_held(now_ns)
+
     def step(self) -> None:
         """Decide on the newest observation, if the policy is due."""
         observation = self._observations.take(WAIT_S)
@@ -83,8 +95,8 @@ class PolicyWorker(Worker):
         self._observations.take(0.0)  # those of before waited while the engine was built
         first = self._next(timeout_s)
         self._schedule.due(first.stamp_ns)
-        self._decide(source, first)
         self._source = source
+        self._decide(source, first)
 
     def _next(self, timeout_s: float) -> Observation:
         observation = self._observations.take(timeout_s)

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
-from glue_msgs.msg import ActionChunk, KeyPatchArray, RobotState, SafetyEvent, TargetPose
+from glue_msgs.msg import ActionChunk, ChunkExecution, KeyPatchArray, RobotState, SafetyEvent, TargetPose
 from glue_msgs.srv import Hold, RecoverFromError, Release, ResetSafety
 from jaxtyping import Float
 from sensor_msgs.msg import JointState
@@ -22,6 +22,7 @@ from glue_bringup.loop.worker import Worker
 from glue_bringup.nodes import names, parameters, qos
 from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
 from glue_bringup.nodes.simulated_robot import SIMULATED, simulated_robot_ip
+from glue_bringup.robot_config import RobotConfig
 from glue_bringup.safety.supervisor import SafetySupervisor
 from glue_bringup.task_config import load_task
 from glue_perception.bags import messages, robot_messages, topics
@@ -42,30 +43,30 @@ class ArmNode(ShellNode):
         self._robot_ip = parameters.text(
             self,
             "robot_ip",
-            SIMULATED,
-            "address of the robot, or `simulated`: the one that sim_node announces",
+            "",
+            "address of the robot, or `simulated`: the one that sim_node announces; empty: the task's own",
         )
-        models = [model.value for model in RobotModel]
-        self._model = parameters.choice(self, "robot_model", models[0], models, "which robot it is")
+        models = ["", *(model.value for model in RobotModel)]
+        self._model = parameters.choice(
+            self, "robot_model", "", models, "which robot it is; empty: the task's own"
+        )
         self._latencies = RecentLatencies()
 
     def configure(self) -> None:
         """Connect arm and gripper; nothing moves."""
         task = load_task(self._task_name)
-        address = simulated_robot_ip(self) if self._robot_ip == SIMULATED else self._robot_ip
-        model = RobotModel.FR3 if self._robot_ip == SIMULATED else RobotModel(self._model)
-        config = FrankyArmConfig(robot_ip=address, robot_model=model)
-        supervisor = SafetySupervisor(task.safety, limits_for(model))
-        gripper = FrankyGripper(address)
+        config = self._arm_config(task.robot)
+        supervisor = SafetySupervisor(task.safety, limits_for(config.robot_model))
+        gripper = FrankyGripper(config.robot_ip, task.robot.gripper)
         self.resources.callback(gripper.stop)
         arm = FrankyArm(config, task.gains, gripper.width_m)
-        self.resources.callback(arm.stop)
+        self.resources.callback(arm.close)
         self._report = TopicReport(self)
         self._worker = ControlWorker(
             supervisor,
             arm,
             gripper,
-            arm.recover_from_errors,
+            arm.recover,
             task.control_rate_hz,
             self._report,
             self._latencies,
@@ -80,6 +81,11 @@ class ArmNode(ShellNode):
         self.create_service(
             RecoverFromError, names.RECOVER_FROM_ERROR, lambda _, r: answer(r, self._worker.recover)
         )
+
+    def _arm_config(self, robot: RobotConfig) -> FrankyArmConfig:
+        if self._robot_ip == SIMULATED:
+            return robot.arm_config(simulated_robot_ip(self), RobotModel.FR3)
+        return robot.arm_config(self._robot_ip or None, RobotModel(self._model) if self._model else None)
 
     def activate(self) -> None:
         """Take control of the arm."""
@@ -129,7 +135,10 @@ class TopicReport(Worker):
         self._target = make(TargetPose, topics.TARGET, qos.SENSOR)
         self._target_pose = make(PoseStamped, topics.TARGET_POSE, qos.SENSOR)
         self._safety_event = make(SafetyEvent, topics.SAFETY_EVENT, qos.EVENT)
+        self._execution = make(ChunkExecution, names.CHUNK_EXECUTION, qos.EVENT)
         self._states: Mailbox[State] = Mailbox()
+        self._held: Mailbox[int] = Mailbox()
+        self._in_force: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
         self._targets: Mailbox[tuple[int, Float[np.ndarray, "4 4"]]] = Mailbox()
         self._events: queue.SimpleQueue[messages.SafetyEvent] = queue.SimpleQueue()
 
@@ -145,6 +154,14 @@ class TopicReport(Worker):
         """Take a decision of the supervisor."""
         self._events.put(messages.SafetyEvent(stamp_ns, mode, reason))
 
+    def in_force(self, chunk_stamp_ns: int, now_ns: int) -> None:
+        """Take note of a chunk that has taken over."""
+        self._in_force.put((chunk_stamp_ns, now_ns))
+
+    def held(self, now_ns: int) -> None:
+        """Take note that the arm does not follow."""
+        self._held.put(now_ns)
+
     def step(self) -> None:
         """Publish what is there."""
         state, target = self._states.take(WAIT_S), self._targets.take(0.0)
@@ -156,10 +173,25 @@ class TopicReport(Worker):
         if target is not None:
             self._target.publish(ros_message(robot_messages.target_message(*target)))
             self._target_pose.publish(ros_message(robot_messages.pose_message(*target)))
+        self._publish_execution()
         while not self._events.empty():
             event = self._events.get()
             self._safety_event.publish(ros_message(messages.safety_event_message(event)))
             self._logger.info(f"{event.mode}: {event.reason}")
+
+    def _publish_execution(self) -> None:
+        while not self._in_force.empty():
+            chunk_stamp_ns, now_ns = self._in_force.get()
+            message = ChunkExecution(
+                header=ros_message(messages.header(now_ns, "")),
+                status=ChunkExecution.IN_FORCE,
+                chunk_stamp=ros_message(messages.header(chunk_stamp_ns, "").stamp),
+            )
+            self._execution.publish(message)
+        held_ns = self._held.take(0.0)
+        if held_ns is not None:
+            header = ros_message(messages.header(held_ns, ""))
+            self._execution.publish(ChunkExecution(header=header, status=ChunkExecution.HELD))
 
 
 def main() -> int:

@@ -11,6 +11,9 @@ RELEASE = "/glue/release"
 RECOVER_FROM_ERROR = "/glue/recover_from_error"
 RUN_TASK = "/glue/run_task"
 
+CHUNK_EXECUTION = "/glue/chunk_execution"
+"""glue_msgs/ChunkExecution, from arm_node to policy_node: what became of the chunks."""
+
 TASK_DONE = "/glue/task_done"
 """std_msgs/Bool, kept for late joiners: whoever judges success (the twin, an operator) says true here."""
 

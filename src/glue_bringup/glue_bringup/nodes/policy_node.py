@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 from glue_msgs.msg import ActionChunk as ActionChunkMessage
-from glue_msgs.msg import KeyPatchArray, RobotState
+from glue_msgs.msg import ChunkExecution, KeyPatchArray, RobotState
 from glue_msgs.srv import StartPolicy, StopPolicy
 from jaxtyping import Float
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -21,7 +21,7 @@ from glue_bringup.nodes import names, parameters, qos
 from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
 from glue_bringup.task_config import load_task
 from glue_perception.bags import topics
-from glue_perception.bags.messages import action_chunk_message, key_patches_of
+from glue_perception.bags.messages import action_chunk_message, key_patches_of, nanoseconds, stamp_ns_of
 from glue_perception.bags.robot_messages import robot_state_of
 from glue_perception.errors import ConfigError
 from glue_perception.ros_conversions import frame_from_ros, intrinsics_from_ros, ros_message
@@ -73,6 +73,7 @@ class PolicyNode(ShellNode):
         self.create_subscription(Image, topics.IMAGE, self._image, qos.SENSOR)
         self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
         self.create_subscription(RobotState, topics.ROBOT_STATE, self._robot_state, qos.SENSOR)
+        self.create_subscription(ChunkExecution, names.CHUNK_EXECUTION, self._execution, qos.EVENT)
         group = MutuallyExclusiveCallbackGroup()
         self.create_service(StartPolicy, names.START_POLICY, self._start, callback_group=group)
         self.create_service(StopPolicy, names.STOP_POLICY, self._stop, callback_group=group)
@@ -114,6 +115,13 @@ class PolicyNode(ShellNode):
         state = robot_state_of(message)
         with self._lock:
             self._join.state(state)
+
+    def _execution(self, message: ChunkExecution) -> None:
+        now_ns = stamp_ns_of(message)
+        if message.status == ChunkExecution.IN_FORCE:
+            self._worker.note_in_force(nanoseconds(message.chunk_stamp), now_ns)
+        else:
+            self._worker.note_held(now_ns)
 
     def _offer(self, observation: Observation | None) -> None:
         if observation is not None:

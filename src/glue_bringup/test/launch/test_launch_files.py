@@ -6,16 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-LAUNCH = Path(__file__).parents[2] / "launch"
-START_S = 240.0
-"""On a loaded machine the imports alone take tens of seconds."""
+from launched import START_S, Launched, patient_task
 
 ATTEMPTS = 3
 """The twin runs in real time: where the processors are taken away for seconds, an episode fails with reason."""
@@ -29,62 +24,6 @@ pytestmark = [
         shutil.which("ros2") is None, reason="ros2 is not on PATH: source /opt/ros/jazzy/setup.bash"
     ),
 ]
-
-
-class Launched:
-    """A `ros2 launch` under way; its lines are kept."""
-
-    def __init__(self, file: str, *arguments: str) -> None:
-        self.lines: list[str] = []
-        environment = {**os.environ, "GLUE_PYTHON": sys.executable, "ROS_PYTHON_CHECK_FIELDS": "1"}
-        environment["ROS_DOMAIN_ID"] = str(os.getpid() % 100)
-        self.process = subprocess.Popen(
-            ["ros2", "launch", str(LAUNCH / file), *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-            start_new_session=True,
-        )
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        self.lines.extend(iter(self.process.stdout.readline, ""))
-
-    @property
-    def text(self) -> str:
-        return "".join(self.lines)
-
-    def wait_for(self, pattern: str, after: int = 0, timeout_s: float = START_S) -> re.Match[str]:
-        """Wait for a line, counted from the `after`-th."""
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            for line in self.lines[after:]:
-                if match := re.search(pattern, line):
-                    return match
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.05)
-        pytest.fail(f"no line matches {pattern!r}:\n{self.text}")
-
-    def wait(self) -> int:
-        """Wait for the end and return the exit code."""
-        code = self.process.wait(START_S)
-        self._reader.join(10.0)
-        return code
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            try:
-                self.process.wait(60.0)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-        self._reader.join(10.0)
-        if self.process.stdout is not None:
-            self.process.stdout.close()
 
 
 @pytest.fixture
@@ -124,8 +63,10 @@ def test_a_wrong_argument_ends_the_launch_with_the_reason(launch, argument: str,
     assert "Traceback" not in launched.text
 
 
-def test_without_its_policy_the_arm_holds_and_the_graph_goes_on_with_a_new_one(launch) -> None:
-    launched = launch("sim.launch.py", "run:=true")
+def test_without_its_policy_the_arm_holds_and_the_graph_goes_on_with_a_new_one(
+    launch, tmp_path: Path
+) -> None:
+    launched = launch("sim.launch.py", f"task:={patient_task(tmp_path)}", "run:=true")
     pid = int(launched.wait_for(r"\[policy_node-\d+\]: process started with pid \[(\d+)\]")[1])
     launched.wait_for(r"\[arm_node\]: active: following")
     seen = len(launched.lines)
