@@ -8,11 +8,14 @@ import sys
 NODES = (
     "arm_node",
     "camera_node",
+    "keys_node",
     "perception_node",
     "policy_node",
+    "recorder_node",
     "replay_node",
     "sim_node",
     "task_node",
+    "teleop_node",
     "view_node",
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,7 +122,9 @@ def _value(context: LaunchContext, value: str) -> Any:
         value = context.perform_substitution(LaunchConfiguration(value[1:]))
     if value in ("true", "false"):
         return value == "true"
-    return int(value) if value.removeprefix("-").isdigit() else value
+    if value.removeprefix("-").isdigit():
+        return int(value)
+    return float(value) if re.fullmatch(r"-?\d+\.\d+", value) else value
 
 
 def _interpreter(context: LaunchContext) -> str:

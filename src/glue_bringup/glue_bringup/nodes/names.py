@@ -10,6 +10,8 @@ HOLD = "/glue/hold"
 RELEASE = "/glue/release"
 RECOVER_FROM_ERROR = "/glue/recover_from_error"
 RUN_TASK = "/glue/run_task"
+START_EPISODE = "/glue/start_episode"
+STOP_EPISODE = "/glue/stop_episode"
 
 CHUNK_EXECUTION = "/glue/chunk_execution"
 """glue_msgs/ChunkExecution, from arm_node to policy_node: what became of the chunks."""
@@ -25,3 +27,12 @@ VIEW_IMAGE = "/glue/view/image"
 
 VIEW_PATH = "/glue/view/path"
 """nav_msgs/Path: the newest action chunk, for people."""
+
+SIM_MEASURED = "/glue/sim/measured"
+"""std_msgs/Float64MultiArray: where the twin's movable objects are, in its own order; for the scripted expert."""
+
+RECORDER_STATE = "/glue/recorder_state"
+"""std_msgs/String, kept for late joiners: idle, recording or stopped; while recording a demonstrator moves."""
+
+KEYS = "/glue/keys"
+"""std_msgs/String: keys that the operator pressed, one character each."""

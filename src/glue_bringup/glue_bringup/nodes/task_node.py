@@ -10,7 +10,15 @@ from typing import Any
 
 from glue_msgs.action import RunTask
 from glue_msgs.msg import KeyPatchArray, SafetyEvent
-from glue_msgs.srv import ExtractKeypoints, Release, ResetSafety, StartPolicy, StopPolicy
+from glue_msgs.srv import (
+    ExtractKeypoints,
+    Release,
+    ResetSafety,
+    StartEpisode,
+    StartPolicy,
+    StopEpisode,
+    StopPolicy,
+)
 from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_msgs.msg import Bool
@@ -48,6 +56,7 @@ class TaskNode(ShellNode):
         self._seed = parameters.integer(
             self, "seed", 0, 0, 2**31 - 1, "of the policy's noise, for run_on_start"
         )
+        self._record = parameters.switch(self, "record", False, "have recorder_node record every episode")
         self._busy = threading.Lock()
         self._done, self._ending = threading.Event(), threading.Event()
         self._tracked_share, self._mode, self._reason = 0.0, "", ""
@@ -64,6 +73,8 @@ class TaskNode(ShellNode):
                 (names.RELEASE, Release),
                 (names.START_POLICY, StartPolicy),
                 (names.STOP_POLICY, StopPolicy),
+                (names.START_EPISODE, StartEpisode),
+                (names.STOP_EPISODE, StopEpisode),
             )
         }
         self.create_subscription(Bool, names.TASK_DONE, self._task_done, qos.KEPT, callback_group=group)
@@ -141,7 +152,20 @@ class TaskNode(ShellNode):
                 f"this graph runs {self._task.task}, not {goal.task}; start one with task:={goal.task}",
             )
         self._feedback(handle, "extracting", 0.0)
-        self._call(names.EXTRACT_KEYPOINTS, ExtractKeypoints.Request(), R.OBJECTS_NOT_FOUND)
+        if not self._record:
+            self._call(names.EXTRACT_KEYPOINTS, ExtractKeypoints.Request(), R.OBJECTS_NOT_FOUND)
+            return self._run(handle)
+        self._call(names.START_EPISODE, StartEpisode.Request(seed=goal.seed), R.OBJECTS_NOT_FOUND)
+        outcome = StopEpisode.Request.FAILURE
+        try:
+            end, duration_s = self._run(handle)
+            outcome = StopEpisode.Request.SUCCESS if end is EpisodeEnd.SUCCEEDED else outcome
+        finally:
+            self._call(names.STOP_EPISODE, StopEpisode.Request(outcome=outcome), R.NOT_READY)
+        return end, duration_s
+
+    def _run(self, handle: Any) -> tuple[EpisodeEnd, float]:
+        goal = handle.request
         self._feedback(handle, "starting", 0.0)
         self._call(names.RESET_SAFETY, ResetSafety.Request(), R.ROBOT_REFUSED)
         self._call(names.START_POLICY, StartPolicy.Request(seed=goal.seed), R.POLICY_FAILED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
@@ -92,11 +92,12 @@ class DemonstrationRecorder:
         """What it does now."""
         return self._state
 
-    def start(self, metadata: Mapping[str, str] | None = None) -> Path:
+    def start(self, metadata: Mapping[str, str] | None = None, name: str = "") -> Path:
         """Begin an episode and return its bag's path.
 
         Args:
             metadata: What this bag says of itself besides, e.g. its seed.
+            name: Of its folder; empty for the next number.
 
         Raises:
             NotReadyError: the last episode has no verdict yet.
@@ -106,7 +107,7 @@ class DemonstrationRecorder:
             raise NotReadyError(
                 f"an episode is {self._state.value}; give its verdict before the next one starts"
             )
-        path = self._next_path()
+        path = self._directory / name if name else self._next_path()
         said = {**self._metadata, **(metadata or {})}
         recorder = EpisodeRecorder(path, said, when_full=WhenFull.DROP, open_file=self._open_file)
         with self._lock:
@@ -141,6 +142,10 @@ class DemonstrationRecorder:
         """Abort an episode that has no verdict, if there is one."""
         if self._state is not RecorderState.IDLE:
             self.abort()
+
+    def refusals(self, findings: Sequence[Finding]) -> list[str]:
+        """Return for which findings an episode is no demonstration."""
+        return refusals(findings)
 
     def status(self) -> str:
         """Return one line for the operator: how long, at what rates, and what is wrong so far."""
@@ -215,7 +220,7 @@ class DemonstrationRecorder:
         recorder.drain()
         audit.lost(recorder.lost)
         findings, figures = tuple(audit.findings()), audit.figures()
-        reasons = [*refusals(findings), *([failure] if (failure := recorder.failure) else [])]
+        reasons = [*self.refusals(findings), *([failure] if (failure := recorder.failure) else [])]
         outcome = Outcome.REFUSED if verdict is Outcome.SUCCESS and reasons else verdict
         said = {
             "verdict": verdict.value,
