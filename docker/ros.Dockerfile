@@ -1,5 +1,5 @@
 # ROS 2 Jazzy, two images from one file:
-#   realtime  the computer on the robot's network port: arm_node and teleop_node; no torch
+#   realtime  the computer on the robot's network port: arm_node; no torch
 #   gpu       the computer with the camera and the GPU: everything
 # Build from the repository's root, by compose (docker/README.md) or:
 #   docker build -f docker/ros.Dockerfile --target gpu -t glue:gpu .

@@ -11,7 +11,7 @@ from glue_perception.bags import topics
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "ros2_graph.md").read_text(encoding="utf-8")
 NODES = sorted((ROOT / "src/glue_bringup/glue_bringup/nodes").glob("*_node.py"))
-NOT_IN_THE_GRAPH = {topics.ALIGNED_DEPTH, topics.DEMONSTRATED_ACTION}
+NOT_IN_THE_GRAPH = {topics.ALIGNED_DEPTH}
 
 
 def declared(file: Path) -> list[str]:
