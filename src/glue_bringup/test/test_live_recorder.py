@@ -69,6 +69,8 @@ def test_key_patches_wait_for_their_frame_and_miss_it_loudly(live: LiveRecorder)
     assert live.unmatched == 1
     live.finish(DemonstrationRecorder.failure)
     assert recorded(path) == [0, 1, 3]
+    with BagReader(path) as bag:
+        assert bag.metadata["frames_missed"] == "1"
 
 
 def test_a_frame_gets_the_state_nearest_to_its_capture(live: LiveRecorder) -> None:

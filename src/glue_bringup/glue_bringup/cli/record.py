@@ -106,7 +106,7 @@ def _device(name: str) -> tuple[TeleopDevice | None, Callable[[str], bool]]:
 def _audit_config(task: TaskConfig) -> AuditConfig:
     from glue_bringup.recording.audit import AuditConfig
 
-    return AuditConfig(action_rate_hz=task.policy.rate_hz, frame_rate_hz=task.camera.rate_hz)
+    return AuditConfig.at_rates(task.policy.rate_hz, task.camera.rate_hz)
 
 
 def _repair_all(directory: Path) -> None:

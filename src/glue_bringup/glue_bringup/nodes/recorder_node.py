@@ -92,7 +92,7 @@ class RecorderNode(ShellNode):
         folder = Path(self._out).expanduser().resolve()
         for line in repair_all(folder):
             self.get_logger().warning(line)
-        audit = AuditConfig(action_rate_hz=task.policy.rate_hz, frame_rate_hz=task.camera.rate_hz)
+        audit = AuditConfig.at_rates(task.policy.rate_hz, task.camera.rate_hz)
         make = DemonstrationRecorder if self._kind == Kind.DEMONSTRATIONS else RolloutRecorder
         self._live = LiveRecorder(make(folder, said, audit))
         self.resources.callback(self._live.close)

@@ -85,6 +85,7 @@ class DemonstrationRecorder:
         self._lock = threading.Lock()
         self._state = RecorderState.IDLE
         self._recorder: EpisodeRecorder | None = None
+        self._more: dict[str, str] = {}
         self._audit = EpisodeAudit(self._audit_config)
 
     @property
@@ -113,8 +114,13 @@ class DemonstrationRecorder:
         with self._lock:
             self._audit = EpisodeAudit(self._audit_config)
             self._recorder = recorder
+            self._more.clear()
             self._state = RecorderState.RECORDING
         return path
+
+    def say(self, metadata: Mapping[str, str]) -> None:
+        """Have the running episode's bag say more of itself."""
+        self._more.update(metadata)
 
     def stop(self) -> None:
         """Record nothing more; the episode waits for its verdict. Does nothing if none is being recorded."""
@@ -223,6 +229,7 @@ class DemonstrationRecorder:
         reasons = [*self.refusals(findings), *([failure] if (failure := recorder.failure) else [])]
         outcome = Outcome.REFUSED if verdict is Outcome.SUCCESS and reasons else verdict
         said = {
+            **self._more,
             "verdict": verdict.value,
             "audit": json.dumps({"findings": [asdict(f) for f in findings], "figures": figures}),
         }

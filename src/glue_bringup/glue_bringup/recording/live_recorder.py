@@ -116,7 +116,12 @@ class LiveRecorder:
         self._recorder.stop()
 
     def finish(self, verdict: Callable[[DemonstrationRecorder], RecordedEpisode]) -> RecordedEpisode:
-        """End the episode by one of the recorder's verdicts; NotReadyError if there is none."""
+        """End the episode by one of the recorder's verdicts; NotReadyError if there is none.
+
+        The bag says how many frames went through perception and did not come here, as `frames_missed`: with such
+        gaps a replay tracks otherwise.
+        """
+        self._recorder.say({"frames_missed": str(self.unmatched)})
         return verdict(self._recorder)
 
     def close(self) -> None:
