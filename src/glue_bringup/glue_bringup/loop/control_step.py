@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
 
 from glue_bringup.arm.base import ArmDriver
 from glue_bringup.gripper.base import Gripper
-from glue_bringup.recording.record import Record
 from glue_bringup.safety.chunk_executor import SeamJump
 from glue_bringup.safety.supervisor import SafetySupervisor, SupervisorMode
 from glue_bringup.safety.watchdogs import Reason
 from glue_perception.types import ActionChunk, RobotState
+
+
+class ControlRecord(Protocol):
+    """Where control writes down what it did: an `EpisodeRecorder`, or the topics of a graph."""
+
+    def target(self, stamp_ns: int, T_base_ee: Float[np.ndarray, "4 4"], /) -> None:
+        """Take a pose handed to the arm."""
+        ...
+
+    def safety_event(self, stamp_ns: int, mode: str, reason: str, /) -> None:
+        """Take a decision of the safety supervisor."""
+        ...
 
 
 class ControlStep:
@@ -36,7 +51,7 @@ class ControlStep:
         supervisor: SafetySupervisor,
         arm: ArmDriver,
         gripper: Gripper,
-        recorder: Record | None,
+        recorder: ControlRecord | None,
         in_force: Callable[[int, int], None] = lambda stamp_ns, now_ns: None,
         held: Callable[[int], None] = lambda now_ns: None,
     ) -> None:
