@@ -165,6 +165,15 @@ def test_a_success_that_does_not_last_is_none(graph: Graph) -> None:
     assert ended == []
 
 
+def test_a_record_that_is_ended_elsewhere_ends_the_expert(graph: Graph) -> None:
+    worker, ended = automatic(graph)
+    steps(worker)
+    graph.tell(IDLE)  # by a service call, or by a recorder that died and came back
+    steps(worker)
+    assert graph.did[-1] == "let go"
+    assert ended == [""]
+
+
 def test_an_expert_without_success_has_failed(graph: Graph) -> None:
     worker, ended = automatic(graph, max_duration_s=0.0)
     steps(worker)

@@ -10,6 +10,7 @@ from glue_bringup.arm.base import ArmDriver
 from glue_bringup.gripper.base import Gripper
 from glue_bringup.loop.control_step import ControlRecord, ControlStep
 from glue_bringup.loop.mailbox import Mailbox
+from glue_bringup.loop.peers import Peers, gone
 from glue_bringup.loop.worker import Worker
 from glue_bringup.safety.supervisor import SafetySupervisor, SupervisorMode
 from glue_perception.errors import GlueError, HardwareError, NotReadyError
@@ -49,6 +50,7 @@ class ControlWorker(Worker):
         gripper: Connected.
         recover_arm: Clears the robot's fault.
         rate_hz: Of control.
+        peers: While one of them is lost the arm is held.
         report: Who is told.
         latencies: Gets durations.
         failed: See `Worker`.
@@ -61,6 +63,7 @@ class ControlWorker(Worker):
         gripper: Gripper,
         recover_arm: Callable[[], None],
         rate_hz: float,
+        peers: Peers,
         report: ControlReport,
         latencies: LatencyRecorder,
         failed: Callable[[BaseException], None],
@@ -69,6 +72,9 @@ class ControlWorker(Worker):
         self._supervisor, self._arm, self._gripper = supervisor, arm, gripper
         self._recover_arm = recover_arm
         self._period_s = 1.0 / rate_hz
+        self._peers = peers
+        self._operator: str | None = None
+        self._hold: str | None = None
         self._report = report
         self._latencies = latencies
         self._control = ControlStep(supervisor, arm, gripper, report, report.in_force, report.held)
@@ -99,13 +105,17 @@ class ControlWorker(Worker):
         """Begin an episode at the current pose; HardwareError if the arm is not under control."""
         self.ask(self._reset, REQUEST_TIMEOUT_S)
 
+    def come_to_rest(self) -> None:
+        """Forget the chunk in force: the arm comes to rest within its limits and moves again on the next one."""
+        self.ask(self._forget_chunk, REQUEST_TIMEOUT_S)
+
     def hold(self, reason: str) -> None:
         """Bring the arm to rest until `release`."""
-        self.ask(lambda: self._supervisor.operator_hold(reason), REQUEST_TIMEOUT_S)
+        self.ask(lambda: self._set_operator(reason or "operator"), REQUEST_TIMEOUT_S)
 
     def release(self) -> None:
         """End a `hold`."""
-        self.ask(self._supervisor.release, REQUEST_TIMEOUT_S)
+        self.ask(lambda: self._set_operator(None), REQUEST_TIMEOUT_S)
 
     def recover(self) -> None:
         """Clear a fault and take control again at the current pose; HardwareError if the robot refuses."""
@@ -113,7 +123,12 @@ class ControlWorker(Worker):
 
     def begin(self) -> None:
         """Take control of the arm, which holds its pose."""
-        self._take_control()
+        try:
+            self._take_control()
+        except GlueError as error:
+            self._give_up(error)
+            return
+        self._report.safety_event(time.time_ns(), SupervisorMode.HOLD.value, "started")
 
     def step(self) -> None:
         """Run one tick and sleep to the next."""
@@ -135,7 +150,30 @@ class ControlWorker(Worker):
         self._arm.stop()
         self._gripper.stop()
 
+    def _set_operator(self, reason: str | None) -> None:
+        self._operator = reason
+        self._update_hold()
+
+    def _update_hold(self) -> None:
+        """Hold for the operator, else for who is lost. Afterwards motion needs a new chunk."""
+        lost = self._peers.lost()
+        reason = self._operator or (gone(lost) if lost else None)
+        if reason == self._hold:
+            return
+        self._hold = reason
+        if reason is None:
+            self._supervisor.release()
+        else:
+            self._supervisor.operator_hold(reason)
+
+    def _forget_chunk(self) -> None:
+        self._chunks.take(0.0)
+        self._supervisor.release()
+        self._hold = None
+        self._update_hold()
+
     def _tick(self) -> None:
+        self._update_hold()
         state = self._arm.state()
         self._report.state(state)
         now_ns = time.time_ns()
@@ -160,6 +198,8 @@ class ControlWorker(Worker):
         self._chunks.take(0.0)
         self._patches.take(0.0)
         self._control.jumps.clear()
+        self._peers.forget_lost()
+        self._update_hold()
         self._supervisor.reset(time.time_ns(), self._arm.state())
 
     def _recover(self) -> None:

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from glue_msgs.msg import ActionChunk, ChunkExecution, KeyPatchArray, RobotState, SafetyEvent, TargetPose
-from glue_msgs.srv import Hold, RecoverFromError, Release, ResetSafety
+from glue_msgs.srv import ComeToRest, Hold, RecoverFromError, Release, ResetSafety
 from jaxtyping import Float
 from sensor_msgs.msg import JointState
 
@@ -68,6 +68,7 @@ class ArmNode(ShellNode):
             gripper,
             arm.recover,
             task.control_rate_hz,
+            self.watch_others(),
             self._report,
             self._latencies,
             self.die,
@@ -75,6 +76,7 @@ class ArmNode(ShellNode):
         self.resources.callback(self.deactivate)
         self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
         self.create_subscription(ActionChunk, topics.ACTION_CHUNK, self._chunk, qos.ANSWER)
+        self.create_service(ComeToRest, names.COME_TO_REST, lambda _, r: answer(r, self._worker.come_to_rest))
         self.create_service(Hold, names.HOLD, self._hold)
         self.create_service(Release, names.RELEASE, lambda _, r: answer(r, self._worker.release))
         self.create_service(ResetSafety, names.RESET_SAFETY, lambda _, r: answer(r, self._worker.reset))
@@ -135,7 +137,7 @@ class TopicReport(Worker):
         self._target = make(TargetPose, topics.TARGET, qos.SENSOR)
         self._target_pose = make(PoseStamped, topics.TARGET_POSE, qos.SENSOR)
         self._safety_event = make(SafetyEvent, topics.SAFETY_EVENT, qos.EVENT)
-        self._execution = make(ChunkExecution, names.CHUNK_EXECUTION, qos.EVENT)
+        self._execution = make(ChunkExecution, names.CHUNK_EXECUTION, qos.ANSWER)
         self._states: Mailbox[State] = Mailbox()
         self._held: Mailbox[int] = Mailbox()
         self._in_force: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()

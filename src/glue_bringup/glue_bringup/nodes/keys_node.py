@@ -22,7 +22,7 @@ class KeysNode(ShellNode):
 
     def configure(self) -> None:
         """Take the terminal; ConfigError if there is none."""
-        self._keys = self.create_publisher(String, names.KEYS, qos.EVENT)
+        self._keys = self.create_publisher(String, names.KEYS, qos.ANSWER)
         self.resources.enter_context(TerminalOperator(self._send))
         print(f"{operator.HELP}\nwith teleop:=keyboard also: {keyboard.HELP}", flush=True)
 

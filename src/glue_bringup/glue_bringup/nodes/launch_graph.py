@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +26,12 @@ COMMON_ARGUMENTS = (
     ("seed", "0", "Seed of the policy's noise (and of the scene, where it is simulated)."),
     ("run", "true", "true: run one episode at once. false: wait for the action /glue/run_task."),
     ("end_after", "false", "true: end when that episode does, with exit code 0 only if it succeeded."),
+    (
+        "lease_s",
+        "0.12",
+        "A node that is killed counts as gone after this long [s]: the arm is held. Longer where a loaded machine "
+        "raises false alarms.",
+    ),
     ("log_level", "info", "debug, info, warn, error or fatal."),
     (
         "python",
@@ -73,6 +78,10 @@ class Shell:
     condition: Condition | None = None
 
 
+COMMON = {"lease_s": "$lease_s"}
+"""Parameters of all nodes."""
+
+
 def graph(*shells: Shell) -> OpaqueFunction:
     """Return what starts the nodes.
 
@@ -94,7 +103,7 @@ def _node(context: LaunchContext, shell: Shell) -> list[Any]:
         name=name,
         exec_name=name,
         arguments=["-m", "glue_bringup.nodes", name],
-        parameters=[{key: _value(context, value) for key, value in shell.parameters.items()}],
+        parameters=[{key: _value(context, value) for key, value in {**COMMON, **shell.parameters}.items()}],
         ros_arguments=[
             "--log-level",
             f"{name}:={context.perform_substitution(LaunchConfiguration('log_level'))}",
@@ -122,9 +131,12 @@ def _value(context: LaunchContext, value: str) -> Any:
         value = context.perform_substitution(LaunchConfiguration(value[1:]))
     if value in ("true", "false"):
         return value == "true"
-    if value.removeprefix("-").isdigit():
-        return int(value)
-    return float(value) if re.fullmatch(r"-?\d+\.\d+", value) else value
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
 
 
 def _interpreter(context: LaunchContext) -> str:

@@ -17,7 +17,9 @@ from rclpy.executors import Executor, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
-from glue_bringup.nodes import parameters
+from glue_bringup.loop.peers import Peers
+from glue_bringup.nodes import names, parameters
+from glue_bringup.nodes.beacon import Beacon, watch
 from glue_perception.errors import GlueError
 
 DEFECT = 1
@@ -52,6 +54,7 @@ class ShellNode(LifecycleNode):
 
     Attributes:
         exit_code: Of the process.
+        lease_s: See the parameter.
         resources: Closed on clean-up and at the end, in reverse order.
     """
 
@@ -60,9 +63,26 @@ class ShellNode(LifecycleNode):
         self.exit_code = 0
         self.resources = ExitStack()
         self._diagnostics: Any = None
+        self._beacon: Beacon | None = None
         self.autostart = parameters.switch(
             self, "autostart", True, "configure and activate at once; false: wait for a lifecycle manager"
         )
+
+        self.lease_s = parameters.number(
+            self,
+            "lease_s",
+            0.12,
+            0.05,
+            5.0,
+            "a node without a sign of life for this long [s] is gone, and the arm is held; the same for all nodes",
+        )
+
+    def watch_others(self, *besides: str) -> Peers:
+        """Return who else of the control path, and besides, is alive; kept from now on."""
+        peers = Peers()
+        others = [name for name in (*names.CONTROL_PATH, *besides) if name != self.get_name()]
+        watch(self, others, self.lease_s, peers)
+        return peers
 
     def configure(self) -> None:
         """Load weights, open hardware, create publishers and services."""
@@ -85,6 +105,8 @@ class ShellNode(LifecycleNode):
         """Run `activate` once publishers are on."""
         super().on_activate(state)
         result = self._transition(self.activate)
+        if result == TransitionCallbackReturn.SUCCESS:
+            self._beacon = Beacon(self, self.lease_s)
         if self._diagnostics is None and result == TransitionCallbackReturn.SUCCESS:
             self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
             self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
@@ -92,6 +114,7 @@ class ShellNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run `deactivate`."""
+        self._stop_beacon()
         super().on_deactivate(state)
         return self._transition(self.deactivate)
 
@@ -105,6 +128,7 @@ class ShellNode(LifecycleNode):
 
     def close(self) -> None:
         """Free what `configure` took; may be called twice."""
+        self._stop_beacon()
         self.resources.close()
 
     def die(self, error: BaseException) -> None:
@@ -125,6 +149,11 @@ class ShellNode(LifecycleNode):
                 return False
         self.get_logger().info("active")
         return True
+
+    def _stop_beacon(self) -> None:
+        if self._beacon is not None:
+            self._beacon.close()
+            self._beacon = None
 
     def _publish_diagnostics(self) -> None:
         health = self.diagnose()

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+CONTROL_PATH = (
+    "sim_node",
+    "camera_node",
+    "perception_node",
+    "policy_node",
+    "teleop_node",
+    "arm_node",
+    "task_node",
+)
+"""Without any of these an episode cannot go on; which of them there are is the launch file's choice."""
+
 EXTRACT_KEYPOINTS = "/glue/extract_keypoints"
 START_POLICY = "/glue/start_policy"
 STOP_POLICY = "/glue/stop_policy"
 RESET_SAFETY = "/glue/reset_safety"
+COME_TO_REST = "/glue/come_to_rest"
 HOLD = "/glue/hold"
 RELEASE = "/glue/release"
 RECOVER_FROM_ERROR = "/glue/recover_from_error"
@@ -15,6 +27,9 @@ STOP_EPISODE = "/glue/stop_episode"
 
 CHUNK_EXECUTION = "/glue/chunk_execution"
 """glue_msgs/ChunkExecution, from arm_node to policy_node: what became of the chunks."""
+
+ALIVE = "/glue/alive"
+"""std_msgs/Empty without messages: every active node offers /glue/alive/NODE; see `beacon`."""
 
 TASK_DONE = "/glue/task_done"
 """std_msgs/Bool, kept for late joiners: whoever judges success (the twin, an operator) says true here."""

@@ -60,10 +60,13 @@ class PolicyNode(ShellNode):
             raise ConfigError(
                 f"the policy {pilot.name} reads point clouds; the graph carries colour images only"
             )
+        self._max_duration_s = task.max_duration_s + task.settle_s
         self._worker = PolicyWorker(
             lambda seed: pilot.source(seed, lambda: None, self._latencies),
             task.policy.rate_hz,
             self._publish,
+            self.watch_others(),
+            lambda words: self.get_logger().warning(f"no more chunks: {words}"),
             self._latencies,
             self.die,
         )
@@ -73,7 +76,7 @@ class PolicyNode(ShellNode):
         self.create_subscription(Image, topics.IMAGE, self._image, qos.SENSOR)
         self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
         self.create_subscription(RobotState, topics.ROBOT_STATE, self._robot_state, qos.SENSOR)
-        self.create_subscription(ChunkExecution, names.CHUNK_EXECUTION, self._execution, qos.EVENT)
+        self.create_subscription(ChunkExecution, names.CHUNK_EXECUTION, self._execution, qos.ANSWER)
         group = MutuallyExclusiveCallbackGroup()
         self.create_service(StartPolicy, names.START_POLICY, self._start, callback_group=group)
         self.create_service(StopPolicy, names.STOP_POLICY, self._stop, callback_group=group)
@@ -129,7 +132,8 @@ class PolicyNode(ShellNode):
 
     def _start(self, request: StartPolicy.Request, response: StartPolicy.Response) -> StartPolicy.Response:
         timeout_s = request.timeout or FIRST_CHUNK_TIMEOUT_S
-        return answer(response, lambda: self._worker.run_episode(request.seed, timeout_s))
+        duration_s = request.max_duration or self._max_duration_s
+        return answer(response, lambda: self._worker.run_episode(request.seed, duration_s, timeout_s))
 
     def _stop(self, request: StopPolicy.Request, response: StopPolicy.Response) -> StopPolicy.Response:
         return answer(response, self._worker.pause)

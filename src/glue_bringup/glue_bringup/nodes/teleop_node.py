@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from glue_msgs.msg import ActionChunk as ActionChunkMessage
 from glue_msgs.msg import SafetyEvent
-from glue_msgs.srv import ResetSafety, StartEpisode, StopEpisode
+from glue_msgs.srv import ComeToRest, ResetSafety, StartEpisode, StopEpisode
 from jaxtyping import Float
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_msgs.msg import Bool, Float64MultiArray, String
@@ -48,10 +48,12 @@ from glue_perception.errors import GlueError, HardwareError, NotReadyError
 from glue_perception.ros_conversions import ros_message
 from glue_perception.types import ActionChunk
 
+RECORDER = "recorder_node"
 SPACEMOUSE, KEYBOARD, EXPERT = "spacemouse", "keyboard", "expert"
 START_TIMEOUT_S = 150.0
 STOP_TIMEOUT_S = 60.0
 RESET_TIMEOUT_S = 30.0
+REST_TIMEOUT_S = 5.0
 FIRST_OBSERVATION_S = 15.0
 MAX_DURATION_S = 60.0
 
@@ -94,7 +96,13 @@ class TeleopNode(ShellNode):
         self._task = load_task(self._task_name)
         self._device = self._open_device()
         self._policy = PolicyWorker(
-            self._source, self._task.policy.rate_hz, self._publish, self._latencies, self.die
+            self._source,
+            self._task.policy.rate_hz,
+            self._publish,
+            self.watch_others(RECORDER),
+            self._cut_short,
+            self._latencies,
+            self.die,
         )
         self._worker = self._demonstration()
         self._chunks = self._publisher(topics.ACTION_CHUNK)
@@ -105,6 +113,7 @@ class TeleopNode(ShellNode):
         group = ReentrantCallbackGroup()
         self._start = self.create_client(StartEpisode, names.START_EPISODE, callback_group=group)
         self._stop = self.create_client(StopEpisode, names.STOP_EPISODE, callback_group=group)
+        self._rest = self.create_client(ComeToRest, names.COME_TO_REST, callback_group=group)
         self._reset = self.create_client(ResetSafety, names.RESET_SAFETY, callback_group=group)
 
     def activate(self) -> None:
@@ -149,11 +158,13 @@ class TeleopNode(ShellNode):
     def take_over(self) -> None:
         """Begin at the arm's present pose."""
         self._answered(call(self._reset, ResetSafety.Request(), RESET_TIMEOUT_S, self._ending))
-        self._policy.run_episode(self._seed, FIRST_OBSERVATION_S)
+        # The demonstration's own limit comes first; this one holds should that thread hang.
+        self._policy.run_episode(self._seed, 2.0 * self._limit_s, FIRST_OBSERVATION_S)
 
     def let_go(self) -> None:
-        """Decide no more: the arm comes to rest at its last target."""
+        """Decide no more, and have the arm come to rest."""
         self._policy.pause()
+        call(self._rest, ComeToRest.Request(), REST_TIMEOUT_S, self._ending)
 
     def say(self, words: str) -> None:
         """Tell the operator."""
@@ -174,9 +185,11 @@ class TeleopNode(ShellNode):
         return device
 
     def _demonstration(self) -> DemonstrationWorker:
+        self._limit_s = self._max_duration_s or (
+            self._task.max_duration_s if self._device is None else MAX_DURATION_S
+        )
         if self._device is None:
-            duration_s = self._max_duration_s or self._task.max_duration_s
-            return AutomaticDemonstration(self, duration_s, self._task.settle_s, self._ended, self.die)
+            return AutomaticDemonstration(self, self._limit_s, self._task.settle_s, self._ended, self.die)
         buttons, device = OperatorButtons(self._config), self._device
 
         def pressed(state: RecorderState) -> OperatorCommand | None:
@@ -185,7 +198,7 @@ class TeleopNode(ShellNode):
             except HardwareError:  # said by the motion's state, where it counts
                 return None
 
-        return DemonstrationWorker(self, self._max_duration_s or MAX_DURATION_S, pressed, self.die)
+        return DemonstrationWorker(self, self._limit_s, pressed, self.die)
 
     def _publisher(self, topic: str) -> Any:
         return self.create_lifecycle_publisher(ActionChunkMessage, topic, qos.ANSWER)
@@ -193,7 +206,7 @@ class TeleopNode(ShellNode):
     def _subscribe(self) -> None:
         self.create_subscription(String, names.RECORDER_STATE, self._recorder_state, qos.KEPT)
         self.create_subscription(SafetyEvent, topics.SAFETY_EVENT, self._safety_event, qos.EVENT)
-        self.create_subscription(String, names.KEYS, self._keys, qos.EVENT)
+        self.create_subscription(String, names.KEYS, self._keys, qos.ANSWER)
         if isinstance(self._worker, AutomaticDemonstration):
             done = self._worker.done
             self.create_subscription(Bool, names.TASK_DONE, lambda m: done(m.data), qos.KEPT)
@@ -236,6 +249,11 @@ class TeleopNode(ShellNode):
         if message.mode == FAULT and self._worker.recording:
             self.say(f"{message.reason}; the episode is a failure, call {names.RECOVER_FROM_ERROR}")
             self._worker.command(OperatorCommand.FAILURE)
+
+    def _cut_short(self, why: str) -> None:
+        """End an episode that lost a node on which it depends."""
+        self.say(f"{why}; the episode is a failure")
+        self._worker.command(OperatorCommand.FAILURE)
 
     def _keys(self, message: String) -> None:
         key = message.data

@@ -185,7 +185,7 @@ class DemonstrationWorker(Worker):
         self._stop(Verdict.LATER)
 
     def over(self, recorded_as: str) -> None:
-        """Is called after every verdict."""
+        """Is called after every episode; `recorded_as` is empty where the record was ended elsewhere."""
 
     def refused(self, error: GlueError) -> None:
         """Is called when an episode could not begin."""
@@ -202,6 +202,9 @@ class DemonstrationWorker(Worker):
             return
         if before is RecorderState.RECORDING:
             self._try(self._ports.let_go)
+        if state is RecorderState.IDLE:  # without a verdict from here
+            self._ports.say("the record was ended elsewhere")
+            self.over("")
         if state is RecorderState.RECORDING:
             self._began_s = time.monotonic()
             try:
