@@ -145,7 +145,7 @@ def test_the_gpu_image_holds_all_that_the_packages_need() -> None:
     needed: set[str] = set()
     for name, extras in (
         ("glue_perception", ("full", "realsense")),
-        ("glue_policy", ("fast",)),
+        ("glue_policy", ()),
         ("glue_bringup", ("spacemouse",)),
     ):
         project = tomllib.loads((ROOT / "src" / name / "pyproject.toml").read_text(encoding="utf-8"))[

@@ -19,6 +19,7 @@ IN_JAZZY = {
     "diagnostic_msgs",
     "geometry_msgs",
     "launch",
+    "launch_pytest",
     "launch_ros",
     "nav_msgs",
     "rcl_interfaces",
