@@ -204,7 +204,7 @@ def test_a_node_of_the_realtime_image_loads_with_its_packages_alone(node: str) -
         f"for name in {sorted(absent)!r}: sys.modules[name] = None\n"
         f"for name in {modules_of(node)!r}: importlib.import_module(name)\n"
         "from glue_bringup.task_config import load_task; load_task('push_button')\n"
-        "import franky\n"
+        "import coal, franky, pinocchio\n"  # imported when they are needed
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
@@ -302,7 +302,7 @@ def test_cyclone_dds_takes_the_configuration_for_two_computers(tmp_path: Path) -
         "from rclpy.qos import QoSProfile, DurabilityPolicy\n"
         "from std_msgs.msg import String\n"
         "rclpy.init(); node = rclpy.create_node(sys.argv[1])\n"
-        "kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL); heard = []\n"
+        "kept = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL); heard = []\n"
         "node.create_subscription(String, 'glue/hello', lambda m: heard.append(m.data), kept)\n"
         "said = node.create_publisher(String, 'glue/hello', kept); said.publish(String(data=sys.argv[1]))\n"
         "while set(heard) < {'one', 'two'}: rclpy.spin_once(node, timeout_sec=0.2)\n"
@@ -335,3 +335,27 @@ def test_cyclone_dds_takes_the_configuration_for_two_computers(tmp_path: Path) -
     finally:
         for process in both:
             process.communicate("", timeout=60)
+
+
+@pytest.mark.ros
+@pytest.mark.timeout(600)
+def test_health_is_that_of_the_nodes() -> None:
+    pytest.importorskip("rclpy", reason="ROS 2 is not sourced", exc_type=ImportError)
+    environment = {**os.environ, "ROS_DOMAIN_ID": str((os.getpid() + 50) % 100), "HEALTH_TIMEOUT_S": "100"}
+
+    def health(*nodes: str) -> subprocess.CompletedProcess[str]:
+        script = [str(DOCKER / "healthy.sh"), *nodes]
+        return subprocess.run(script, env=environment, capture_output=True, text=True, timeout=120)
+
+    assert health("view_node").returncode == 1
+    node = subprocess.Popen([sys.executable, "-m", "glue_bringup.nodes", "view_node"], env=environment)
+    try:
+        for _ in range(30):  # on a loaded machine the imports take their time
+            said = health("view_node")
+            if said.returncode == 0:
+                break
+        assert said.returncode == 0, said.stdout
+        assert health("view_node", "policy_node").stdout == "policy_node does not answer\n"
+    finally:
+        node.terminate()
+        assert node.wait(60) == 0
