@@ -1,6 +1,5 @@
 """record.launch.py on real ROS 2: the scripted expert presses the button, and its bag is a demonstration."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -25,8 +24,10 @@ LIGHT = {
 }
 """A third of the usual load."""
 
-TIMING = {"dropped_frames", "frame_gap", "action_gap", "state_skew", "lost_messages"}
-"""What the audit rightly refuses where processors are taken away for tenths of a second."""
+TOO_BUSY = (
+    "frames are missing|steps are not|state are up to|gave no frame within|is silent|no observation came"
+)
+"""What is rightly refused, or ends an episode, where processors are taken away for tenths of a second and more."""
 
 pytestmark = [
     pytest.mark.ros,
@@ -58,13 +59,6 @@ def task(tmp_path: Path) -> Path:
     return path
 
 
-def refused_for(bag: Path) -> set[str]:
-    """The checks for which the audit refuses a bag."""
-    with BagReader(bag) as reader:
-        findings = json.loads(reader.metadata["audit"])["findings"]
-    return {finding["check"] for finding in findings if finding["severity"] == "refuse"}
-
-
 def test_the_expert_records_a_demonstration_to_train_on(launch, task: Path, tmp_path: Path) -> None:
     for attempt in range(ATTEMPTS):
         out = tmp_path / str(attempt)
@@ -72,13 +66,13 @@ def test_the_expert_records_a_demonstration_to_train_on(launch, task: Path, tmp_
         launched = launch(f"task:={task}", f"out:={out}", "operator:=Ada", *expert)
         code = launched.wait()
         assert "Traceback" not in launched.text
-        (bag,) = out.glob("episode_*")
         if code == 0:
             break
         assert code == 1
-        assert refused_for(bag) <= TIMING, launched.text
+        assert re.search(TOO_BUSY, launched.text), launched.text
     else:
-        pytest.skip(f"the machine is too busy for real time: {', '.join(sorted(refused_for(bag)))}")
+        pytest.skip("the machine is too busy for real time; see the audits of the episodes")
+    (bag,) = out.glob("episode_*")
     assert launched.text.count("process has finished cleanly") == 5, launched.text
     with BagReader(bag) as reader:
         said = reader.metadata
