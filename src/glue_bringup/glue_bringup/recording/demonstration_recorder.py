@@ -149,9 +149,9 @@ class DemonstrationRecorder:
         if self._state is not RecorderState.IDLE:
             self.abort()
 
-    def refusals(self, findings: Sequence[Finding]) -> list[str]:
-        """Return for which findings an episode is no demonstration."""
-        return refusals(findings)
+    def judge(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+        """Return what an audit's findings mean here; those graded REFUSE make an episode no demonstration."""
+        return tuple(findings)
 
     def status(self) -> str:
         """Return one line for the operator: how long, at what rates, and what is wrong so far."""
@@ -225,8 +225,8 @@ class DemonstrationRecorder:
             )
         recorder.drain()
         audit.lost(recorder.lost)
-        findings, figures = tuple(audit.findings()), audit.figures()
-        reasons = [*self.refusals(findings), *([failure] if (failure := recorder.failure) else [])]
+        findings, figures = self.judge(audit.findings()), audit.figures()
+        reasons = [*refusals(findings), *([failure] if (failure := recorder.failure) else [])]
         outcome = Outcome.REFUSED if verdict is Outcome.SUCCESS and reasons else verdict
         said = {
             **self._more,

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from glue_bringup.recording.audit import Finding
+from glue_bringup.recording.audit import Finding, Severity
 from glue_bringup.recording.demonstration_recorder import DemonstrationRecorder
 
 
 class RolloutRecorder(DemonstrationRecorder):
-    """A recorder of evaluations: whether the task was done is what counts, however bad the record.
+    """A recorder of evaluations: whether the task was done is what counts, however bad the record."""
 
-    Findings stay in the bag. Nobody demonstrates, so that the lack of demonstrated actions is none.
-    """
-
-    def refusals(self, findings: Sequence[Finding]) -> list[str]:
-        """Return nothing: a rollout is not trained on."""
-        return []
+    def judge(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+        """Return the findings as warnings, without that nobody demonstrated anything."""
+        return tuple(replace(f, severity=Severity.WARN) for f in findings if f.check != "no_actions")
