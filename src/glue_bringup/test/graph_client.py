@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from glue_msgs.action import RunTask
 from glue_msgs.msg import ActionChunk, RobotState, SafetyEvent
 from rclpy.action import ActionClient
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from glue_bringup.nodes import names, qos
@@ -44,8 +45,9 @@ class GraphClient:
         self._thread.start()
 
     def _spin(self) -> None:
-        while self.context.ok():
-            self._executor.spin_once(timeout_sec=0.1)
+        with suppress(ExternalShutdownException):  # `close` from the other thread
+            while self.context.ok():
+                self._executor.spin_once(timeout_sec=0.1)
 
     def _diagnose(self, message: DiagnosticArray) -> None:
         self.diagnostics.update({status.name: status for status in message.status})
