@@ -1,5 +1,6 @@
 """A node of the test's own in a graph under test: runs the task, calls services, keeps what it hears."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -10,8 +11,9 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from glue_msgs.action import RunTask
 from glue_msgs.msg import ActionChunk, RobotState, SafetyEvent
+from launched import DOMAIN_ID
 from rclpy.action import ActionClient
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from glue_bringup.nodes import names, qos
@@ -23,7 +25,7 @@ WAIT_S = 240.0
 class GraphClient:
     """Life cycle: built, `close`. What is heard is kept in the lists."""
 
-    def __init__(self, domain_id: int) -> None:
+    def __init__(self, domain_id: int = DOMAIN_ID) -> None:
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain_id)
         self.node = Node("test_client", context=self.context)
@@ -44,8 +46,9 @@ class GraphClient:
         self._thread.start()
 
     def _spin(self) -> None:
-        while self.context.ok():
-            self._executor.spin_once(timeout_sec=0.1)
+        with contextlib.suppress(ExternalShutdownException):
+            while self.context.ok():
+                self._executor.spin_once(timeout_sec=0.1)
 
     def _diagnose(self, message: DiagnosticArray) -> None:
         self.diagnostics.update({status.name: status for status in message.status})

@@ -323,6 +323,15 @@ class TestPeers:
         peers.forget_lost()
         assert peers.lost() == ()
 
+    def test_who_was_replaced_in_no_time_is_missed_too(self) -> None:
+        peers = Peers()
+        for life in (7, 7, 8, 8, 7):  # the last one was under way for long
+            peers.note_life("perception_node", life)
+        assert peers.lost(100.0) == ("perception_node",)
+        peers.forget_lost()
+        peers.note_life("perception_node", 8)
+        assert peers.lost() == ()
+
 
 class Robot:
     """An arm that is where it was told to be, until `broken`."""

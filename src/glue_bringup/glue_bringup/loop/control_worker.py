@@ -48,7 +48,7 @@ class ControlWorker(Worker):
         supervisor: Says what is to be done.
         arm: Connected, not started. Must be able to start again.
         gripper: Connected.
-        recover_arm: Clears the robot's fault.
+        recover_arm: Clears the robot's fault; the gripper's too.
         rate_hz: Of control.
         peers: While one of them is lost the arm is held.
         report: Who is told.

@@ -11,10 +11,13 @@ from glue_msgs.msg import ActionChunk, ChunkExecution, KeyPatchArray, RobotState
 from glue_msgs.srv import ComeToRest, Hold, RecoverFromError, Release, ResetSafety
 from jaxtyping import Float
 from sensor_msgs.msg import JointState
+from std_msgs.msg import String
 
 from glue_bringup.arm.franky_arm import FrankyArm, FrankyArmConfig
 from glue_bringup.arm.limits import RobotModel, limits_for
+from glue_bringup.arm.renewable import RenewableArm
 from glue_bringup.gripper.franky_gripper import FrankyGripper
+from glue_bringup.gripper.renewable import RenewableGripper
 from glue_bringup.loop.control_worker import ControlWorker
 from glue_bringup.loop.mailbox import Mailbox
 from glue_bringup.loop.recent_latencies import RecentLatencies
@@ -22,7 +25,6 @@ from glue_bringup.loop.worker import Worker
 from glue_bringup.nodes import names, parameters, qos
 from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
 from glue_bringup.nodes.simulated_robot import SIMULATED, simulated_robot_ip
-from glue_bringup.robot_config import RobotConfig
 from glue_bringup.safety.supervisor import SafetySupervisor
 from glue_bringup.task_config import load_task
 from glue_perception.bags import messages, robot_messages, topics
@@ -55,18 +57,29 @@ class ArmNode(ShellNode):
     def configure(self) -> None:
         """Connect arm and gripper; nothing moves."""
         task = load_task(self._task_name)
-        config = self._arm_config(task.robot)
-        supervisor = SafetySupervisor(task.safety, limits_for(config.robot_model))
-        gripper = FrankyGripper(config.robot_ip, task.robot.gripper)
+        self._address = simulated_robot_ip(self) if self._robot_ip == SIMULATED else self._robot_ip
+        model = RobotModel.FR3 if self._robot_ip == SIMULATED else RobotModel(self._model or task.robot.model)
+
+        def config() -> FrankyArmConfig:
+            return task.robot.arm_config(self._address or None, model)
+
+        supervisor = SafetySupervisor(task.safety, limits_for(model))
+        gripper = RenewableGripper(lambda: FrankyGripper(config().robot_ip, task.robot.gripper))
         self.resources.callback(gripper.stop)
-        arm = FrankyArm(config, task.gains, gripper.width_m)
+        arm = RenewableArm(lambda: self._address, lambda _: FrankyArm(config(), task.gains, gripper.width_m))
         self.resources.callback(arm.close)
         self._report = TopicReport(self)
+        self._gripper = gripper
+
+        def recover() -> None:
+            arm.recover()
+            gripper.renew()
+
         self._worker = ControlWorker(
             supervisor,
             arm,
             gripper,
-            arm.recover,
+            recover,
             task.control_rate_hz,
             self.watch_others(),
             self._report,
@@ -74,6 +87,8 @@ class ArmNode(ShellNode):
             self.die,
         )
         self.resources.callback(self.deactivate)
+        if self._robot_ip == SIMULATED:
+            self.create_subscription(String, names.SIM_ROBOT_IP, self._announced, qos.KEPT)
         self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
         self.create_subscription(ActionChunk, topics.ACTION_CHUNK, self._chunk, qos.ANSWER)
         self.create_service(ComeToRest, names.COME_TO_REST, lambda _, r: answer(r, self._worker.come_to_rest))
@@ -84,13 +99,9 @@ class ArmNode(ShellNode):
             RecoverFromError, names.RECOVER_FROM_ERROR, lambda _, r: answer(r, self._worker.recover)
         )
 
-    def _arm_config(self, robot: RobotConfig) -> FrankyArmConfig:
-        if self._robot_ip == SIMULATED:
-            return robot.arm_config(simulated_robot_ip(self), RobotModel.FR3)
-        return robot.arm_config(self._robot_ip or None, RobotModel(self._model) if self._model else None)
-
     def activate(self) -> None:
         """Take control of the arm."""
+        self._gripper.start()
         self._report.start()
         self._worker.start()
 
@@ -102,7 +113,7 @@ class ArmNode(ShellNode):
     def close(self) -> None:
         """Let go of the robot, whose own threads end with the objects that hold them."""
         super().close()
-        for name in ("_worker", "_report"):
+        for name in ("_worker", "_report", "_gripper"):
             self.__dict__.pop(name, None)
 
     def diagnose(self) -> Health:
@@ -110,6 +121,10 @@ class ArmNode(ShellNode):
         values = {"holds": str(self._worker.holds), **self._latencies.values()}
         fault = self._worker.fault
         return Health(fault is None, fault or "in control", values)
+
+    def _announced(self, message: String) -> None:
+        """Take note of where the simulated robot is now; one that was started again may be elsewhere."""
+        self._address = message.data
 
     def _key_patches(self, message: KeyPatchArray) -> None:
         self._worker.note(messages.key_patches_of(message))

@@ -19,7 +19,7 @@ CHUNK_EXECUTION = "/glue/chunk_execution"
 """glue_msgs/ChunkExecution, from arm_node to policy_node: what became of the chunks."""
 
 ALIVE = "/glue/alive"
-"""std_msgs/Empty without messages: every active node offers /glue/alive/NODE; see `beacon`."""
+"""std_msgs/UInt64, when it was activated [ns]: every active node has /glue/alive/NODE; see `beacon`."""
 
 TASK_DONE = "/glue/task_done"
 """std_msgs/Bool, kept for late joiners: whoever judges success (the twin, an operator) says true here."""
