@@ -315,6 +315,8 @@ class RobotState:
         joint_velocity_rad_s: Joints 1 to 7.
         T_base_ee: Pose of the tool centre point in the base frame, translation in metres.
         gripper_width_m: Distance between the finger tips.
+        external_wrench: Force [N] and torque [Nm] that something exerts on the tool, base frame, as the robot
+            estimates it; None where it is not known.
     """
 
     stamp_ns: int
@@ -322,6 +324,7 @@ class RobotState:
     joint_velocity_rad_s: Float[np.ndarray, "7"]
     T_base_ee: Float[np.ndarray, "4 4"]
     gripper_width_m: float
+    external_wrench: Float[np.ndarray, "6"] | None = None
 
     def __post_init__(self) -> None:
         _set(self, "stamp_ns", _check_stamp("RobotState", self.stamp_ns))
@@ -334,6 +337,9 @@ class RobotState:
         if not np.isfinite(self.gripper_width_m):
             raise InvalidValueError(f"RobotState.gripper_width_m must be finite, not {self.gripper_width_m}")
         _set(self, "gripper_width_m", float(self.gripper_width_m))
+        if self.external_wrench is not None:
+            wrench = _array("RobotState", "external_wrench", self.external_wrench, np.float64, (6,))
+            _set(self, "external_wrench", wrench)
 
 
 @dataclass(frozen=True, eq=False)

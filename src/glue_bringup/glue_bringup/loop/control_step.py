@@ -9,8 +9,9 @@ from glue_bringup.arm.base import ArmDriver
 from glue_bringup.gripper.base import Gripper
 from glue_bringup.recording.episode_recorder import EpisodeRecorder
 from glue_bringup.safety.chunk_executor import SeamJump
-from glue_bringup.safety.supervisor import SafetySupervisor, SupervisorMode
-from glue_bringup.safety.watchdogs import Reason
+from glue_bringup.safety.reasons import Reason
+from glue_bringup.safety.state_machine import SupervisorMode
+from glue_bringup.safety.supervisor import SafetySupervisor
 from glue_perception.types import ActionChunk, RobotState
 
 
@@ -54,14 +55,15 @@ class ControlStep:
             self.jumps.append(result.jump)
 
     def tick(self, now_ns: int, state: RobotState) -> None:
-        """Ask the supervisor for the command of this instant and pass it on.
+        """Ask the supervisor for the command of this instant and pass it on; a dry run sends nothing.
 
         Raises:
             HardwareError: arm or gripper no longer obeys.
         """
         command = self._supervisor.step(now_ns, state)
-        self._arm.set_target(command.T_base_ee)
-        self._gripper.command(command.gripper_width_m)
+        if not self._supervisor.dry_run:
+            self._arm.set_target(command.T_base_ee)
+            self._gripper.command(command.gripper_width_m)
         if self._recorder is not None:
             self._recorder.target(now_ns, command.T_base_ee)
         for event in self._supervisor.drain_events():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glue_bringup.arm.kinematics import ArmKinematics
 from glue_bringup.arm.limits import RobotModel, limits_for
 from glue_bringup.loop.action_source import ActionSource
 from glue_bringup.loop.control_step import ControlStep
@@ -45,7 +46,8 @@ class SyncLoop:
         """
         task, twin = self._task, self._twin
         twin.reset(seed)
-        supervisor = SafetySupervisor(task.safety, limits_for(RobotModel.FR3))
+        limits = limits_for(RobotModel.FR3)
+        supervisor = SafetySupervisor(task.safety, limits, ArmKinematics(limits))
         control = ControlStep(supervisor, twin.arm, twin.gripper, recorder, source.note_in_force)
         perceiver = Perceiver(self._pipeline, recorder, self._latencies)
         schedule, deadlines = PolicySchedule(task.policy.rate_hz), DeadlineCounter(task.policy.rate_hz)
