@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float
 
 from glue_bringup.arm.limits import RobotLimits
-from glue_bringup.safety.arm_point import ArmPoint
 from glue_perception.errors import MissingDependencyError
 
 _QUARTER = np.pi / 2
@@ -87,7 +86,6 @@ class ArmKinematics:
         self._flange = flange
         self._tool = self._model.addFrame(pinocchio.Frame("tool", joint, 0, flange, kind))
         self._data: Any = self._model.createData()
-        self._frame: Any = self._data.oMf[self._tool]
         self._geometry: Any = pinocchio.GeometryModel()
         self._add_capsules(coal)
         self._geometry_data: Any = self._geometry.createData()
@@ -114,24 +112,32 @@ class ArmKinematics:
         tool = self._pin.SE3(np.array(T_flange_ee[:3, :3]), np.array(T_flange_ee[:3, 3]))
         self._model.frames[self._tool].placement = self._flange * tool
 
-    def at(
-        self, joint_position_rad: Float[np.ndarray, "7"], joint_velocity_rad_s: Float[np.ndarray, "7"] | None = None
-    ) -> ArmPoint:
-        """Return pose, Jacobian and, given velocities, the acceleration that they alone cause, of the tool.
+    def tool_pose(
+        self, joint_position_rad: Float[np.ndarray, "7"]
+    ) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
+        """Return R_base_ee and the position [m] of the tool centre point."""
+        self._pin.forwardKinematics(self._model, self._data, joint_position_rad)
+        frame = self._pin.updateFramePlacement(self._model, self._data, self._tool)
+        return frame.rotation.copy(), frame.translation.copy()
 
-        All in the base frame; the Jacobian's first three rows are linear.
-        """
+    def jacobian(self, joint_position_rad: Float[np.ndarray, "7"]) -> Float[np.ndarray, "6 7"]:
+        """Return the map from joint speeds [rad/s] to the tool's linear [m/s] and angular [rad/s] velocity."""
+        world = self._pin.LOCAL_WORLD_ALIGNED
+        jacobian: np.ndarray = self._pin.computeFrameJacobian(
+            self._model, self._data, joint_position_rad, self._tool, world
+        )
+        return jacobian
+
+    def drift(
+        self, joint_position_rad: Float[np.ndarray, "7"], joint_velocity_rad_s: Float[np.ndarray, "7"]
+    ) -> Float[np.ndarray, "6"]:
+        """Return the tool's acceleration [m/s^2, rad/s^2] that the joints' speeds alone cause."""
         pin, model, data = self._pin, self._model, self._data
-        world = pin.LOCAL_WORLD_ALIGNED
-        speed = self._zero if joint_velocity_rad_s is None else joint_velocity_rad_s
-        pin.forwardKinematics(model, data, joint_position_rad, speed, self._zero)
-        pin.computeJointJacobians(model, data)
-        frame = pin.updateFramePlacement(model, data, self._tool)
-        jacobian = pin.getFrameJacobian(model, data, self._tool, world)
-        drift = self._zero[:6]
-        if joint_velocity_rad_s is not None:
-            drift = pin.getFrameClassicalAcceleration(model, data, self._tool, world).vector.copy()
-        return ArmPoint(frame.translation.copy(), frame.rotation.copy(), jacobian, drift)
+        pin.forwardKinematics(model, data, joint_position_rad, joint_velocity_rad_s, self._zero)
+        drift: np.ndarray = pin.getFrameClassicalAcceleration(
+            model, data, self._tool, pin.LOCAL_WORLD_ALIGNED
+        ).vector.copy()
+        return drift
 
     def clearance_m(self, joint_position_rad: Float[np.ndarray, "7"]) -> float:
         """Return the smallest distance between links that can meet; negative where they overlap."""

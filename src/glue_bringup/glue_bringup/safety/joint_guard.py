@@ -8,30 +8,46 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from glue_bringup.safety.arm_point import ArmPoint, KinematicModel
+from glue_bringup.safety.kinematic_model import KinematicModel
 from glue_bringup.safety.config import JointGuardConfig
 from glue_bringup.safety.motion_limiter import MotionState
 from glue_bringup.safety.reasons import Reason
 from glue_perception.errors import HardwareError
 from glue_perception.types import RobotState
 
-RAMP_SPACING_S = 0.06
+RAMP_SPACING_S = 0.08
 """Between two checked points on the way to rest. The shares of the robot's table that are left free cover the rest."""
 
 MAX_TOOL_M = 0.6
 """A tool further than this from the flange is taken for joints and pose that do not belong together."""
 
 TOLERANCE = 1e-9
+ANCHOR_TOLERANCE = 1e-6
+ENDS = 14
+"""Margins of the joints' two ends come first."""
+
 _LEAST_EIGENVALUE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class JointMotion:
-    """The joints at one instant: position [rad], velocity [rad/s], acceleration [rad/s^2]."""
+    """The joints at one instant.
+
+    Attributes:
+        position: In rad.
+        velocity: In rad/s.
+        acceleration: In rad/s^2.
+        jacobian: From joint speeds to the tool's velocity [m/s, rad/s], base frame.
+        inverse: Its pseudo-inverse.
+        least_singular_value: Of the Jacobian.
+    """
 
     position: Float[np.ndarray, "7"]
     velocity: Float[np.ndarray, "7"]
     acceleration: Float[np.ndarray, "7"]
+    jacobian: Float[np.ndarray, "6 7"]
+    inverse: Float[np.ndarray, "7 6"]
+    least_singular_value: float
 
 
 class JointGuard:
@@ -60,9 +76,8 @@ class JointGuard:
         self._acceleration = config.acceleration_share * np.array(table.joint_acceleration_rad_s2)
         self._jerk = config.jerk_share * np.array(table.joint_jerk_rad_s3)
         self._posture = np.array(config.posture_rad)
-        zero = np.zeros(7)
-        self._now = JointMotion(zero, zero, zero)
-        self._null = zero
+        self._now = self._resting(np.array(config.posture_rad))
+        self._null = np.zeros(7)
         self._floor = np.zeros(0)
 
     @property
@@ -85,20 +100,24 @@ class JointGuard:
                 "tool; check robot_model, and the end effector set in Desk"
             )
         self._model.set_tool(tool)
-        zero = np.zeros(7)
-        self._now, self._null = JointMotion(state.joint_position_rad.copy(), zero, zero), zero
-        self._floor = self._new_floor(self._now.position)
+        self._rest(self._resting(state.joint_position_rad.copy()))
 
     def anchor(self, state: RobotState, commanded: MotionState) -> None:
         """Take over the measured elbow while the arm is at rest; the tool stays where it is commanded to be."""
-        zero = np.zeros(7)
-        start = JointMotion(state.joint_position_rad.copy(), zero, zero)
+        start = self._resting(state.joint_position_rad.copy())
         for _ in range(3):
-            start = JointMotion(self._reach(start.position, commanded), zero, zero)
-        point = self._model.at(start.position)
-        if np.abs(_error(commanded, point)).max() < 1e-6:
-            self._now, self._null = start, zero
-            self._floor = self._new_floor(start.position)
+            start = self._resting(self._follow(start, commanded, 0.0, np.zeros(7)).position)
+        if np.abs(_error(commanded, *self._model.tool_pose(start.position))).max() < ANCHOR_TOLERANCE:
+            self._rest(start)
+
+    def _resting(self, position: Float[np.ndarray, "7"]) -> JointMotion:
+        jacobian = self._model.jacobian(position)
+        return JointMotion(position, np.zeros(7), np.zeros(7), jacobian, *_inverse(jacobian))
+
+    def _rest(self, motion: JointMotion) -> None:
+        self._now, self._null = motion, np.zeros(7)
+        # What each margin must at least keep: zero, or what it is if it is violated already.
+        self._floor = np.minimum(0.0, self._margins(motion, True))
 
     def measured_fault(self, state: RobotState) -> Reason | None:
         """Return why the measured joints forbid motion, or None."""
@@ -116,17 +135,17 @@ class JointGuard:
             ramp: Its way to rest, `RAMP_SPACING_S` apart.
             dt_s: Time of the step.
         """
-        moved, point = self._follow(self._now, step, dt_s, self._null_motion(dt_s))
+        moved = self._follow(self._now, step, dt_s, self._null_motion(dt_s))
         jerk = np.abs(moved.acceleration - self._now.acceleration) / dt_s
         if np.any(jerk > self._jerk):
             return Reason.JOINT_SPEED
-        reason = self._outside(moved, point, False)
+        reason = self._outside(moved, False)
         last = len(ramp) - 1
         for k, state in enumerate(ramp):
             if reason is not None:
                 return reason
-            moved, point = self._follow(moved, state, RAMP_SPACING_S, np.zeros(7))
-            reason = self._outside(moved, point, k == last)
+            moved = self._follow(moved, state, RAMP_SPACING_S, np.zeros(7))
+            reason = self._outside(moved, k == last)
         return reason
 
     def move(self, step: MotionState, dt_s: float, following: bool) -> None:
@@ -140,41 +159,35 @@ class JointGuard:
         if dt_s <= 0.0:
             return
         self._null = self._null_motion(dt_s) if following else self._null_decayed(dt_s)
-        moved, point = self._follow(self._now, step, dt_s, self._null)
-        self._now = moved
+        self._now = self._follow(self._now, step, dt_s, self._null)
         if (self._floor < 0.0).any():
-            margins = self._static_margins(moved.position, point, True)
+            margins = self._margins(self._now, True)
             self._floor = np.minimum(0.0, np.maximum(self._floor, margins))
 
     def _follow(
         self, start: JointMotion, step: MotionState, dt_s: float, null: Float[np.ndarray, "7"]
-    ) -> tuple[JointMotion, ArmPoint]:
-        """Return the joints and the tool after a step."""
-        position = self._reach(start.position + start.velocity * dt_s, step)
-        point = self._model.at(position)
-        inverse, _ = _inverse(point.jacobian)
-        velocity = inverse @ step.twist + null - inverse @ (point.jacobian @ null)
-        point = self._model.at(position, velocity)
-        # The elbow's own acceleration is small, and covered by the share of the table that is left free.
-        return JointMotion(position, velocity, inverse @ (step.twist_change - point.drift)), point
-
-    def _reach(
-        self, position: Float[np.ndarray, "7"], step: MotionState
-    ) -> Float[np.ndarray, "7"]:
-        """Return joints near `position` whose tool is at the step's pose: two Newton steps."""
+    ) -> JointMotion:
+        """Return the joints after a step: two Newton steps from where the speed of before leads to."""
+        position = start.position + start.velocity * dt_s
         for _ in range(2):
-            point = self._model.at(position)
-            inverse, _ = _inverse(point.jacobian)
-            position = position + inverse @ _error(step, point)
-        return position
+            position = position + start.inverse @ _error(step, *self._model.tool_pose(position))
+        return self._motion(position, step, null)
+
+    def _motion(
+        self, position: Float[np.ndarray, "7"], step: MotionState, null: Float[np.ndarray, "7"]
+    ) -> JointMotion:
+        jacobian = self._model.jacobian(position)
+        inverse, least = _inverse(jacobian)
+        velocity = inverse @ (step.twist - jacobian @ null) + null
+        # The elbow's own acceleration is small, and covered by the share of the table that is left free.
+        acceleration = inverse @ (step.twist_change - self._model.drift(position, velocity))
+        return JointMotion(position, velocity, acceleration, jacobian, inverse, least)
 
     def _null_motion(self, dt_s: float) -> Float[np.ndarray, "7"]:
         """Return the elbow's velocity towards its posture, slow and without a step."""
         config = self._config
         pull = config.posture_rate_s * (self._posture - self._now.position)
-        point = self._model.at(self._now.position)
-        inverse, _ = _inverse(point.jacobian)
-        pull = pull - inverse @ (point.jacobian @ pull)
+        pull = pull - self._now.inverse @ (self._now.jacobian @ pull)
         size = float(np.linalg.norm(pull))
         if size > config.posture_speed_rad_s:
             pull = pull * (config.posture_speed_rad_s / size)
@@ -183,39 +196,32 @@ class JointGuard:
     def _null_decayed(self, dt_s: float) -> Float[np.ndarray, "7"]:
         return _towards(self._null, np.zeros(7), self._config.posture_acceleration_rad_s2 * dt_s)
 
-    def _outside(self, moved: JointMotion, point: ArmPoint, with_links: bool) -> Reason | None:
+    def _outside(self, moved: JointMotion, with_links: bool) -> Reason | None:
         """Return which margin a point on the path violates, or None."""
         if np.any(np.abs(moved.velocity) > self._velocity) or np.any(
             np.abs(moved.acceleration) > self._acceleration
         ):
             return Reason.JOINT_SPEED
-        margins = self._static_margins(moved.position, point, with_links)
+        margins = self._margins(moved, with_links)
         bad = margins < self._floor[: len(margins)] - TOLERANCE
         if not bad.any():
             return None
         first = int(np.argmax(bad))
-        if first < 14:
+        if first < ENDS:
             return Reason.JOINT_MARGIN
-        return (Reason.SINGULARITY, Reason.SELF_COLLISION, Reason.TABLE)[first - 14]
+        return (Reason.SINGULARITY, Reason.SELF_COLLISION, Reason.TABLE)[first - ENDS]
 
-    def _static_margins(
-        self, position: Float[np.ndarray, "7"], point: ArmPoint, with_links: bool
-    ) -> Float[np.ndarray, "n"]:
+    def _margins(self, motion: JointMotion, with_links: bool) -> Float[np.ndarray, "n"]:
         """Return by how much each margin is kept: joints' ends, smallest singular value, links, table."""
-        config = self._config
+        config, position = self._config, motion.position
         margin = config.position_margin_rad
-        _, least = _inverse(point.jacobian)
         values = [*(position - self._low - margin), *(self._high - margin - position)]
-        values.append(least - config.min_singular_value)
+        values.append(motion.least_singular_value - config.min_singular_value)
         if with_links:
             values.append(self._model.clearance_m(position) - config.self_collision_margin_m)
             if config.table_height_m is not None:
                 values.append(self._model.lowest_m(position) - config.table_height_m)
         return np.array(values)
-
-    def _new_floor(self, position: Float[np.ndarray, "7"]) -> Float[np.ndarray, "n"]:
-        """Return what each margin must at least keep: zero, or what it is if it is violated already."""
-        return np.minimum(0.0, self._static_margins(position, self._model.at(position), True))
 
 
 def _inverse(jacobian: Float[np.ndarray, "6 7"]) -> tuple[Float[np.ndarray, "7 6"], float]:
@@ -225,15 +231,19 @@ def _inverse(jacobian: Float[np.ndarray, "6 7"]) -> tuple[Float[np.ndarray, "7 6
     return jacobian.T @ ((vectors * inverted) @ vectors.T), float(np.sqrt(max(values[0], 0.0)))
 
 
-def _error(step: MotionState, point: ArmPoint) -> Float[np.ndarray, "6"]:
-    """Return the way from the tool to the step's pose; the rotation to first order in its sine."""
-    turn = step.rotation @ point.rotation.T
+def _error(
+    step: MotionState, rotation: Float[np.ndarray, "3 3"], position_m: Float[np.ndarray, "3"]
+) -> Float[np.ndarray, "6"]:
+    """Return the way from a tool pose to the step's; the rotation to first order in its sine."""
+    (dx, dy, dz), turn = (step.linear.position - position_m).tolist(), (step.rotation @ rotation.T).tolist()
     return np.array(
         [
-            *(step.linear.position - point.position_m),
-            0.5 * (turn[2, 1] - turn[1, 2]),
-            0.5 * (turn[0, 2] - turn[2, 0]),
-            0.5 * (turn[1, 0] - turn[0, 1]),
+            dx,
+            dy,
+            dz,
+            0.5 * (turn[2][1] - turn[1][2]),
+            0.5 * (turn[0][2] - turn[2][0]),
+            0.5 * (turn[1][0] - turn[0][1]),
         ]
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from glue_bringup.arm.limits import RobotLimits
-from glue_bringup.safety.arm_point import KinematicModel
+from glue_bringup.safety.kinematic_model import KinematicModel
 from glue_bringup.safety.chunk_admission import refusal
 from glue_bringup.safety.chunk_executor import ChunkExecutor, SeamJump, TargetSample
 from glue_bringup.safety.config import SafetyConfig
