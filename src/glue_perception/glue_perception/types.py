@@ -410,8 +410,9 @@ class ActionChunk:
             _array("ActionChunk", "rotation_6d", self.rotation_6d, np.float64, (horizon, 6)),
         )
         first, second = self.rotation_6d[:, :3], self.rotation_6d[:, 3:]
-        area = np.linalg.norm(np.cross(first, second), axis=1)
-        if np.any(area < 1e-3):
+        with np.errstate(over="ignore", invalid="ignore"):
+            area = np.linalg.norm(np.cross(first, second), axis=1)
+        if not np.all(area >= 1e-3):  # NaN, from an overflow, is refused too
             raise InvalidValueError(
                 "ActionChunk.rotation_6d is degenerate: its two columns are nearly parallel or zero"
             )

@@ -15,9 +15,6 @@ from glue_bringup.safety.reasons import Reason
 from glue_perception.errors import HardwareError
 from glue_perception.types import RobotState
 
-RAMP_SPACING_S = 0.08
-"""Between two checked points on the way to rest. The shares of the robot's table that are left free cover the rest."""
-
 MAX_TOOL_M = 0.6
 """A tool further than this from the flange is taken for joints and pose that do not belong together."""
 
@@ -127,12 +124,12 @@ class JointGuard:
             return Reason.JOINT_POSITION
         return None
 
-    def refuse(self, step: MotionState, ramp: Sequence[MotionState], dt_s: float) -> Reason | None:
+    def refuse(self, step: MotionState, ramp: Sequence[tuple[float, MotionState]], dt_s: float) -> Reason | None:
         """Return why a step may not be taken, or None.
 
         Args:
             step: The commanded tool after the step.
-            ramp: Its way to rest, `RAMP_SPACING_S` apart.
+            ramp: Points on its way to rest, see `MotionLimiter.ramp`.
             dt_s: Time of the step.
         """
         moved = self._follow(self._now, step, dt_s, self._null_motion(dt_s))
@@ -141,10 +138,12 @@ class JointGuard:
             return Reason.JOINT_SPEED
         reason = self._outside(moved, False)
         last = len(ramp) - 1
-        for k, state in enumerate(ramp):
+        null = self._null_motion(dt_s)
+        for k, (gap_s, state) in enumerate(ramp):
             if reason is not None:
                 return reason
-            moved = self._follow(moved, state, RAMP_SPACING_S, np.zeros(7))
+            null = _towards(null, np.zeros(7), self._config.posture_acceleration_rad_s2 * gap_s)
+            moved = self._follow(moved, state, gap_s, null)
             reason = self._outside(moved, k == last)
         return reason
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,7 @@ MAX_STEP_S = 0.05
 """After a longer pause the motion goes on from where it was instead of leaping ahead."""
 
 BOX_TOLERANCE_M = 1e-6
+RAMP_FIRST_S, RAMP_GROWTH, MIN_RAMP_S = 0.008, 1.5, 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,14 +153,18 @@ class AxisTriple:
         way, velocity, acceleration = self._trajectory.at_time(dt_s)
         return AxisState(state.position + np.array(way), np.array(velocity), np.array(acceleration))
 
-    def brake_ramp(self, state: AxisState, spacing_s: float) -> list[AxisState]:
-        """Return the states on the fastest way to rest, `spacing_s` apart, the last one at rest."""
+    def brake_duration_s(self, state: AxisState) -> float:
+        """Return how long the fastest way to rest takes."""
+        self._plan_brake(state)
+        return float(self._trajectory.duration)
+
+    def brake_ramp(self, state: AxisState, times_s: Sequence[float]) -> list[AxisState]:
+        """Return the states on the fastest way to rest at the given times from now."""
         self._plan_brake(state)
         duration_s = self._trajectory.duration
-        count = max(1, math.ceil(duration_s / spacing_s))
         ramp = []
-        for k in range(1, count + 1):
-            way, velocity, acceleration = self._trajectory.at_time(min(k * spacing_s, duration_s))
+        for time_s in times_s:
+            way, velocity, acceleration = self._trajectory.at_time(min(time_s, duration_s))
             ramp.append(AxisState(state.position + np.array(way), np.array(velocity), np.array(acceleration)))
         return ramp
 
@@ -296,22 +302,26 @@ class MotionLimiter:
             self._rotation.brake(now.angular, dt_s),
         )
 
-    def ramp(self, state: MotionState, spacing_s: float) -> list[MotionState]:
-        """Return the states on the fastest way from `state` to rest, the last one at rest.
+    def ramp(self, state: MotionState) -> list[tuple[float, MotionState]]:
+        """Return points on the fastest way from `state` to rest: time since the point before [s], and state.
 
-        Args:
-            state: Where the ramp begins; not itself in the list.
-            spacing_s: Time between two states.
+        The points lie close at first, then ever further apart: every axis has a peak of acceleration half way through
+        its own ramp, whether that is short or long, and no peak is missed by more than a fifth of its time.
         """
-        ways = self._translation.brake_ramp(state.linear, spacing_s)
-        turns = self._rotation.brake_ramp(state.angular, spacing_s)
-        count = max(len(ways), len(turns))
-        ways += ways[-1:] * (count - len(ways))
-        turns += turns[-1:] * (count - len(turns))
+        duration_s = max(
+            self._translation.brake_duration_s(state.linear), self._rotation.brake_duration_s(state.angular)
+        )
+        times_s, time_s = [], RAMP_FIRST_S
+        while time_s < duration_s:
+            times_s.append(time_s)
+            time_s *= RAMP_GROWTH
+        times_s.append(max(duration_s, MIN_RAMP_S))
+        ways = self._translation.brake_ramp(state.linear, times_s)
+        turns = self._rotation.brake_ramp(state.angular, times_s)
         rotation = state.rotation
         return [
-            MotionState(_turn_matrix(turn.position) @ rotation, way, *_recharted(turn))
-            for way, turn in zip(ways, turns, strict=True)
+            (gap_s, MotionState(_turn_matrix(turn.position) @ rotation, way, *_recharted(turn)))
+            for gap_s, way, turn in zip(np.diff(times_s, prepend=0.0), ways, turns, strict=True)
         ]
 
     def _kept_in_box(self, wanted: AxisState, dt_s: float) -> AxisState:

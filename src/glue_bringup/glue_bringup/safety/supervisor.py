@@ -12,7 +12,7 @@ from glue_bringup.safety.kinematic_model import KinematicModel
 from glue_bringup.safety.chunk_admission import refusal
 from glue_bringup.safety.chunk_executor import ChunkExecutor, SeamJump, TargetSample
 from glue_bringup.safety.config import SafetyConfig
-from glue_bringup.safety.joint_guard import RAMP_SPACING_S, JointGuard, JointMotion
+from glue_bringup.safety.joint_guard import JointGuard, JointMotion
 from glue_bringup.safety.motion_limiter import MAX_STEP_S, MotionLimiter, MotionState
 from glue_bringup.safety.reasons import Reason, line_for
 from glue_bringup.safety.state_machine import (
@@ -120,6 +120,7 @@ class SafetySupervisor:
         self._low_m, self._high_m = np.array(config.workspace.min_m), np.array(config.workspace.max_m)
         self._last_ns: int | None = None
         self._tick_ns = DEFAULT_TICK_NS
+        self._ahead_ns = 0
         self._gripper_width_m = 0.0
         self._latches = Latches()
         self._mode, self._reason = SupervisorMode.HOLD, str(Reason.WAITING)
@@ -238,8 +239,12 @@ class SafetySupervisor:
         """Return the fault of the clock, if any, and the time step."""
         last_ns = self._last_ns if self._last_ns is not None else now_ns
         if now_ns < last_ns:
+            self._ahead_ns += self._tick_ns
             return Reason.CLOCK_BACKWARDS, self._tick_ns / NS_PER_S
-        elapsed_ns = now_ns - last_ns
+        # What was moved on while the clock stood behind is not moved on again: that would be a leap.
+        gap_ns = now_ns - last_ns
+        elapsed_ns = max(min(gap_ns, self._tick_ns), gap_ns - self._ahead_ns)
+        self._ahead_ns = 0
         self._last_ns = now_ns
         if elapsed_ns:
             self._tick_ns = elapsed_ns
@@ -294,7 +299,7 @@ class SafetySupervisor:
             return None
         if self._mode is SupervisorMode.HOLD:
             guard.anchor(state, self._limiter.state)
-        reason = guard.refuse(wanted, self._limiter.ramp(wanted, RAMP_SPACING_S), dt_s)
+        reason = guard.refuse(wanted, self._limiter.ramp(wanted), dt_s)
         if reason is None:
             guard.move(wanted, dt_s, following=True)
         return reason
