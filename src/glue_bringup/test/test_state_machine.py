@@ -29,7 +29,11 @@ CHUNK = (None, Reason.WAITING, Reason.CHUNK_EXPIRED, Reason.STALE_CHUNK)
 CLOCK = (None, Reason.CLOCK_BACKWARDS)
 WATCHED = (
     None,
-    *(r for r in Reason if FACTS[r].effect is Effect.HOLD and r not in (*CHUNK, *CLOCK, Reason.EMERGENCY_STOP)),
+    *(
+        r
+        for r in Reason
+        if FACTS[r].effect is Effect.HOLD and r not in (*CHUNK, *CLOCK, Reason.EMERGENCY_STOP)
+    ),
 )
 LATCHES = [Latches(e, o) for e in (None, "fire") for o in (None, "door")]
 
@@ -82,7 +86,9 @@ class Machine:
     def chunk(self) -> ActionChunk:
         self.side = -self.side
         position_m = np.array([[0.5, self.side, 0.4]] * 2)
-        return ActionChunk(self.now_ns, 0.1, position_m, np.tile([1.0, 0, 0, 0, -1.0, 0], (2, 1)), np.zeros(2))
+        return ActionChunk(
+            self.now_ns, 0.1, position_m, np.tile([1.0, 0, 0, 0, -1.0, 0], (2, 1)), np.zeros(2)
+        )
 
     def tick(self, letter: str) -> SupervisorMode:
         supervisor = self.supervisor
@@ -138,7 +144,7 @@ def test_every_sequence_of_inputs_keeps_to_the_drawn_transitions():
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_has_one_line_with_its_limit(reason):
     line = line_for(reason, SafetyConfig())
-    assert "\n" not in line and "{limit" not in line or limit_of(reason, SafetyConfig()) is None
+    assert ("\n" not in line and "{limit" not in line) or limit_of(reason, SafetyConfig()) is None
     if FACTS[reason].effect is Effect.HOLD:
         assert re.search(r"[:,?] |waiting", line), "says what helps, or what it waits for"
 

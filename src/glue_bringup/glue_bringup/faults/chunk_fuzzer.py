@@ -13,7 +13,13 @@ from glue_bringup.arm.impedance_gains import PANDA_HOME_RAD
 from glue_bringup.arm.kinematics import ArmKinematics
 from glue_bringup.arm.limits import RobotModel, limits_for
 from glue_bringup.faults.motion_audit import violations
-from glue_bringup.safety.config import ExecutorConfig, MotionLimits, SafetyConfig, WatchdogConfig, WorkspaceBox
+from glue_bringup.safety.config import (
+    ExecutorConfig,
+    MotionLimits,
+    SafetyConfig,
+    WatchdogConfig,
+    WorkspaceBox,
+)
 from glue_bringup.safety.supervisor import SafetySupervisor
 from glue_perception.errors import InvalidValueError
 from glue_perception.geometry import make_transform, matrix_from_rotation_vector, rotation_6d_from_matrix
@@ -122,7 +128,9 @@ def _episode(
             for a, b in zip(joints[::10], poses[::10], strict=True)
         )
         if lost_m > 1e-4:
-            report.broken.append(f"episode {name}: the joint path is {lost_m:.2g} m away from the commanded pose")
+            report.broken.append(
+                f"episode {name}: the joint path is {lost_m:.2g} m away from the commanded pose"
+            )
         close_m = min(model.clearance_m(a) for a in joints[::10])
         if close_m < 0.0:
             report.broken.append(f"episode {name}: the links touch ({close_m:.3f} m)")
@@ -242,7 +250,11 @@ MALFORMATIONS: tuple[Malformation, ...] = (
         for name in ("position_m", "rotation_6d", "gripper_width_m")
         for value in (np.nan, np.inf, -np.inf, 1e300, -1e300, 1e-300)
     ),
-    *(_scale(name, factor) for name in ("position_m", "rotation_6d") for factor in (0.0, 1000.0, 1e200, -1.0)),
+    *(
+        _scale(name, factor)
+        for name in ("position_m", "rotation_6d")
+        for factor in (0.0, 1000.0, 1e200, -1.0)
+    ),
     *(_put("dt_s", value) for value in (0.0, -0.1, np.nan, np.inf, 1e-12, 1e-4, 1.0)),
     *(_shift(seconds * 1_000_000_000) for seconds in (-3, -1, 1, 1000, 10**9)),
     _put("position_m", np.zeros((0, 3))),

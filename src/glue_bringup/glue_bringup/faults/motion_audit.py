@@ -45,17 +45,25 @@ def violations(
         return ["a commanded pose is not finite"]
     found = []
     motion = config.motion
-    omega = np.array([rotation_vector(b[:3, :3] @ a[:3, :3].T) / dt_s for a, b in itertools.pairwise(stacked)])
+    omega = np.array(
+        [rotation_vector(b[:3, :3] @ a[:3, :3].T) / dt_s for a, b in itertools.pairwise(stacked)]
+    )
     linear = (
         motion.translation_velocity_m_s,
         motion.translation_acceleration_m_s2,
         motion.translation_jerk_m_s3,
     )
-    angular = (motion.rotation_velocity_rad_s, motion.rotation_acceleration_rad_s2, motion.rotation_jerk_rad_s3)
+    angular = (
+        motion.rotation_velocity_rad_s,
+        motion.rotation_acceleration_rad_s2,
+        motion.rotation_jerk_rad_s3,
+    )
     velocity = np.diff(stacked[:, :3, 3], axis=0) / dt_s
     for kind, rates, bounds in (("translation", velocity, linear), ("rotation", omega, angular)):
         for order, (name, bound) in enumerate(zip(("velocity", "acceleration", "jerk"), bounds, strict=True)):
-            largest = float(np.linalg.norm(np.diff(rates, order, axis=0) / dt_s**order, axis=1).max(initial=0.0))
+            largest = float(
+                np.linalg.norm(np.diff(rates, order, axis=0) / dt_s**order, axis=1).max(initial=0.0)
+            )
             if largest > bound * (1 + SLACK):
                 found.append(f"{kind} {name} {largest:.4g} > {bound:g}")
     low, high = np.array(config.workspace.min_m), np.array(config.workspace.max_m)

@@ -74,7 +74,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault("all tracks lost", FaultKind.TRACKS, Reason.TRACKS_LOST, _set("tracked", 0)),
     Fault("policy dies", FaultKind.POLICY, Reason.STALE_CHUNK, _set("chunks", False)),
     Fault("policy answers NaN", FaultKind.CHUNK, Reason.STALE_CHUNK, _spoiled("position_m", np.nan)),
-    Fault("policy answers in millimetres", FaultKind.CHUNK, Reason.STALE_CHUNK, _spoiled("position_m", 450.0)),
+    Fault(
+        "policy answers in millimetres", FaultKind.CHUNK, Reason.STALE_CHUNK, _spoiled("position_m", 450.0)
+    ),
     Fault("rotation columns are zero", FaultKind.CHUNK, Reason.STALE_CHUNK, _spoiled("rotation_6d", 0.0)),
     Fault("chunk from the future", FaultKind.CHUNK, Reason.STALE_CHUNK, _moved_in_time(5.0)),
     Fault("chunk of an old image", FaultKind.CHUNK, Reason.STALE_CHUNK, _moved_in_time(-5.0)),
@@ -87,11 +89,18 @@ FAULTS: tuple[Fault, ...] = (
     Fault("joint at its end", FaultKind.STATE, Reason.JOINT_POSITION, _set("joint_offset_rad", 6.0)),
     Fault("push of 60 N", FaultKind.STATE, Reason.EXTERNAL_FORCE, _set("external_force_n", 60.0)),
     Fault("states arrive 1 s late", FaultKind.NETWORK, Reason.STALE_STATE, _set("state_age_s", 1.0)),
-    Fault("states carry stamps of the future", FaultKind.NETWORK, Reason.STALE_STATE, _set("state_age_s", -1.0)),
+    Fault(
+        "states carry stamps of the future", FaultKind.NETWORK, Reason.STALE_STATE, _set("state_age_s", -1.0)
+    ),
     Fault("clock steps back", FaultKind.NETWORK, Reason.CLOCK_BACKWARDS, lambda b: b.step_clock(-0.5)),
     Fault("deadman released", FaultKind.OPERATOR, Reason.DEADMAN_RELEASED, _set("deadman_held", False)),
     Fault("input device unplugged", FaultKind.OPERATOR, Reason.STALE_DEADMAN, _set("deadman", False)),
-    Fault("emergency stop", FaultKind.OPERATOR, Reason.EMERGENCY_STOP, lambda b: b.supervisor.emergency_stop("test")),
+    Fault(
+        "emergency stop",
+        FaultKind.OPERATOR,
+        Reason.EMERGENCY_STOP,
+        lambda b: b.supervisor.emergency_stop("test"),
+    ),
     Fault("operator's hold", FaultKind.OPERATOR, "lunch", lambda b: b.supervisor.operator_hold("lunch")),
 )
 """Later faults of processes and disks need the protocol-level twin and are not here."""

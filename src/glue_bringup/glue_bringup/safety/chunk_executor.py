@@ -56,7 +56,9 @@ class ChunkExecutor:
         self._linger_ns = round(config.linger_s * NS_PER_S)
         self._lookahead_ns = round(config.lookahead_s * NS_PER_S)
         self._blend_ns = round(config.blend_s * NS_PER_S)
-        self._last: ChunkExecutor | None = ChunkExecutor(replace(config, blend_s=0.0)) if self._blend_ns else None
+        self._last: ChunkExecutor | None = (
+            ChunkExecutor(replace(config, blend_s=0.0)) if self._blend_ns else None
+        )
         self._taken_over_ns = 0
         self._chunk: ActionChunk | None = None
         self._rotations: Float[np.ndarray, "horizon 3 3"] = np.empty((0, 3, 3))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from glue_bringup.safety.kinematic_model import KinematicModel
 from glue_bringup.safety.config import JointGuardConfig
+from glue_bringup.safety.kinematic_model import KinematicModel
 from glue_bringup.safety.motion_limiter import MotionState
 from glue_bringup.safety.reasons import Reason
 from glue_perception.errors import HardwareError
@@ -124,7 +124,9 @@ class JointGuard:
             return Reason.JOINT_POSITION
         return None
 
-    def refuse(self, step: MotionState, ramp: Sequence[tuple[float, MotionState]], dt_s: float) -> Reason | None:
+    def refuse(
+        self, step: MotionState, ramp: Sequence[tuple[float, MotionState]], dt_s: float
+    ) -> Reason | None:
         """Return why a step may not be taken, or None.
 
         Args:

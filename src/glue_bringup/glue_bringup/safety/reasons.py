@@ -98,7 +98,9 @@ FACTS: dict[Reason, ReasonFact] = {
         "watchdogs.warn_tracked_share",
     ),
     Reason.EMERGENCY_STOP: ReasonFact(
-        Effect.HOLD, "emergency stop: remove the cause, then reset it", ends="reset by the operator, then a new chunk"
+        Effect.HOLD,
+        "emergency stop: remove the cause, then reset it",
+        ends="reset by the operator, then a new chunk",
     ),
     Reason.CLOCK_BACKWARDS: ReasonFact(
         Effect.HOLD, "the computer's clock went backwards: synchronise it before, not while, the robot moves"

@@ -12,7 +12,12 @@ def rendered() -> str:
     config = SafetyConfig()
     rows = ["```mermaid", "stateDiagram-v2", "    [*] --> hold: reset"]
     rows += [f"    {a.value} --> {b.value}: {when}" for a, when, b in TRANSITIONS]
-    rows += ["```", "", "| reason | effect | limit (default) | ends | what the operator reads |", "|---|---|---|---|---|"]
+    rows += [
+        "```",
+        "",
+        "| reason | effect | limit (default) | ends | what the operator reads |",
+        "|---|---|---|---|---|",
+    ]
     for reason in Reason:
         fact, value = FACTS[reason], limit_of(reason, config)
         limit = f"`{fact.limit}`" if fact.limit else "-"
