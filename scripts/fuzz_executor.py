@@ -15,6 +15,7 @@ from glue_bringup.faults.chunk_fuzzer import FuzzReport, fuzz
 
 
 def main() -> int:
+    """Run the fuzz and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--chunks", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""The joint path beneath the commanded pose: kinematics against the twin's description, margins, and what they say."""
+"""The joint path beneath the commanded pose: kinematics against the twin's description, and margins."""
 
 import numpy as np
 import pytest

@@ -20,8 +20,8 @@ JOINT_ORIGINS: tuple[tuple[float, tuple[float, float, float]], ...] = (
     (_QUARTER, (0.0, 0.0, 0.0)),
     (_QUARTER, (0.088, 0.0, 0.0)),
 )
-"""Of each joint in the frame of the one before: turn about x [rad], then translation [m] of its origin. Both robots have
-the same link lengths (Franka Control Interface documentation, "Denavit-Hartenberg parameters")."""
+"""Of each joint in the frame of the one before: turn about x [rad], then translation [m] of its origin. Both robots
+have the same link lengths (Franka Control Interface documentation, "Denavit-Hartenberg parameters")."""
 
 FLANGE_M = 0.107
 HAND_TURN_RAD = -np.pi / 4
@@ -40,8 +40,8 @@ CAPSULES: tuple[_Capsule, ...] = (
     ("link7", 7, (0.0, 0.0, 0.01), "z", 0.04, 0.14),
     ("hand", 7, (0.0, 0.0, FLANGE_M + 0.04), "y", 0.04, 0.10),
 )
-"""The maker's capsules for self-collision (`franka_description`, Apache-2.0), the fingers left out. The hand's axis is
-turned by `HAND_TURN_RAD` about the flange."""
+"""The maker's capsules for self-collision (`franka_description`, Apache-2.0), the fingers left out. The hand's axis
+is turned by `HAND_TURN_RAD` about the flange."""
 
 PAIRS = (
     *((fixed, moving) for fixed in ("link0", "link1", "link2") for moving in ("link6", "link7", "hand")),

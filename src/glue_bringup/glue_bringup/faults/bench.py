@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,8 @@ PROMPT = WatchdogConfig(
     tracked_share_patience_s=0.1,
     max_deadman_age_s=0.1,
 )
-"""Every input's own limit short enough for a hold within 0.2 s of its loss. The defaults of `WatchdogConfig` wait longer
-for pictures and chunks, since a slow computer is late now and then."""
+"""Every input's own limit short enough for a hold within 0.2 s of its loss. The defaults of `WatchdogConfig` wait
+longer for pictures and chunks, since a slow computer is late now and then."""
 
 
 class SafetyBench:
@@ -86,10 +87,9 @@ class SafetyBench:
             if self.key_patches:
                 supervisor.note_key_patches(self._make_patches())
         if self._count % 5 == 0 and self.chunks:
-            try:
+            # Where it is not even a chunk, nothing reaches the supervisor.
+            with suppress(InvalidValueError):
                 supervisor.submit(self._make_chunk(), now_ns)
-            except InvalidValueError:
-                pass  # not even a chunk: nothing reaches the supervisor
         if self.deadman:
             supervisor.note_deadman(now_ns, self.deadman_held)
         if self.states:

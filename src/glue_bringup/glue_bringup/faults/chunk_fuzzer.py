@@ -56,8 +56,8 @@ class FuzzReport:
 def fuzz(chunks: int, seed: int, with_joints: bool = True) -> FuzzReport:
     """Send chunks, one per tick, in episodes of `EPISODE_CHUNKS`, and audit every episode's motion.
 
-    Every episode has a robot, motion bounds, a tick, a workspace and a way of blending of its own, drawn from the seed.
-    The arm is perfect: its state is what was commanded in the tick before, except for faults on purpose.
+    Every episode has a robot, motion bounds, a tick, a workspace and a way of blending of its own, drawn from the
+    seed. The arm is perfect: its state is what was commanded in the tick before, except for faults on purpose.
 
     Args:
         chunks: How many at least.

@@ -30,8 +30,8 @@ def violations(
     """Return each limit that a commanded motion broke, with what was seen; empty if none.
 
     Velocity, acceleration and jerk are mean values over one, two and three ticks, which no true value's bound may be
-    exceeded by. Besides the robot's table the configured, lower bounds of the tool's motion are asked for, the box, and
-    the margin of the joints' ranges.
+    exceeded by. Besides the robot's table the configured, lower bounds of the tool's motion are asked for, the box,
+    and the margin of the joints' ranges.
 
     Args:
         poses: T_base_ee at every tick.

@@ -142,7 +142,7 @@ class ChunkExecutor:
 
 
 def _blended(last: TargetSample, newest: TargetSample, share: float) -> TargetSample:
-    """Return the target between two, `share` of the way from the last to the newest; the gripper follows the newest."""
+    """Return the target `share` of the way from the last to the newest; the gripper follows the newest."""
 
     def mixed(a: Float[np.ndarray, "3"], b: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
         return a + share * (b - a)

@@ -168,8 +168,9 @@ class WatchdogConfig:
 
 @dataclass(frozen=True)
 class JointGuardConfig:
-    """Margins of the joint path beneath the commanded pose, see `JointGuard`. In force where the host gives the
-    supervisor a kinematic model.
+    """Margins of the joint path beneath the commanded pose, see `JointGuard`.
+
+    In force where the host gives the supervisor a kinematic model.
 
     Attributes:
         position_margin_rad: Distance of the commanded joints from the ends of their ranges.

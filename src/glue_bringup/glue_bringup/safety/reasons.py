@@ -79,7 +79,7 @@ FACTS: dict[Reason, ReasonFact] = {
     ),
     Reason.SINGULARITY: ReasonFact(
         Effect.BOUNDED,
-        "the arm would be stretched out or folded (singular value below {limit:g}): move the task nearer to its middle",
+        "the arm would be stretched out or folded (singular value below {limit:g}): move the task nearer",
         "joints.min_singular_value",
     ),
     Reason.SELF_COLLISION: ReasonFact(
@@ -112,7 +112,7 @@ FACTS: dict[Reason, ReasonFact] = {
     ),
     Reason.STATE_JUMP: ReasonFact(
         Effect.HOLD,
-        "the reported tool jumped by more than {limit:g} m: check the robot's connection and its end effector setting",
+        "the reported tool jumped by more than {limit:g} m: check the connection and the end effector setting",
         "watchdogs.max_state_jump_m",
         "with the next plausible state",
     ),

@@ -39,7 +39,7 @@ class OperatorAction(Enum):
 
 
 def after(latches: Latches, action: OperatorAction, words: str = "") -> Latches:
-    """Return the latches after an operator's action. Neither latch opens the other; the first cause of a stop stays."""
+    """Return the latches after an operator's action. Neither opens the other; a stop keeps its first cause."""
     if action is OperatorAction.EMERGENCY_STOP:
         return Latches(latches.emergency or words or "operator", latches.operator)
     if action is OperatorAction.RESET_EMERGENCY_STOP:
