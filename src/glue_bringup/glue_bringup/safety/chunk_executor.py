@@ -49,7 +49,7 @@ class ChunkExecutor:
     Action k is the target in force at `stamp_ns + k * dt_s`. Between two actions the position is linear, the rotation
     turns evenly about one axis (slerp), and the gripper keeps action k until k + 1 is due. Actions whose time has
     passed are thereby dropped, never replayed. A new chunk replaces the old one at once, or takes over evenly within
-    `blend_s`; the motion limiter makes the passage smooth. No thread and no clock of its own: the caller passes the time.
+    `blend_s`; the motion limiter makes the passage smooth. No thread, no clock: the caller passes the time.
     """
 
     def __init__(self, config: ExecutorConfig) -> None:

@@ -50,9 +50,9 @@ class JointMotion:
 class JointGuard:
     """Follows the commanded pose in the joints and refuses steps from which the arm could not stop within its limits.
 
-    The commanded pose is Cartesian. This guard keeps a joint path beneath it: differential inverse kinematics with the
-    least joint motion, the elbow drawn slowly to `posture_rad` as the impedance law does. A step is admissible if it
-    and the whole ramp to rest after it keep every margin, each at a share of the robot's own table. If not, the arm
+    The commanded pose is Cartesian. The guard keeps a joint path beneath it: differential inverse kinematics with
+    the least joint motion, the elbow drawn slowly to `posture_rad` as the impedance law does. A step is admissible
+    if it and the whole ramp to rest after it keep every margin, each at a share of the robot's own table. If not, the arm
     goes on along the ramp that was checked in the tick before. So at every instant there is a checked way to rest
     (failsafe planning, as in Althoff et al. for vehicles), and no input can lead out of the margins. A margin that is
     violated already, since the arm was started there, may only grow better.
@@ -93,7 +93,7 @@ class JointGuard:
         distance_m = float(np.linalg.norm(tool[:3, 3]))
         if distance_m > MAX_TOOL_M:
             raise HardwareError(
-                f"the state's joints put the flange of a {self._model.limits.model.value} {distance_m:.2f} m from its "
+                f"the state's joints put a flange of {self._model.limits.model.value} {distance_m:.2f} m from its "
                 "tool; check robot_model, and the end effector set in Desk"
             )
         self._model.set_tool(tool)
