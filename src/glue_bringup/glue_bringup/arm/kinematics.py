@@ -146,7 +146,7 @@ class ArmKinematics:
             self._model, self._data, self._geometry, self._geometry_data, joint_position_rad
         )
         pin.computeDistances(self._geometry, self._geometry_data)
-        return min(result.min_distance for result in self._geometry_data.distanceResults)
+        return float(min(result.min_distance for result in self._geometry_data.distanceResults))
 
     def lowest_m(self, joint_position_rad: Float[np.ndarray, "7"]) -> float:
         """Return the lowest height of forearm, wrist and palm above the base's plane; fingers are not counted."""

@@ -52,7 +52,7 @@ class JointGuard:
 
     The commanded pose is Cartesian. The guard keeps a joint path beneath it: differential inverse kinematics with
     the least joint motion, the elbow drawn slowly to `posture_rad` as the impedance law does. A step is admissible
-    if it and the whole ramp to rest after it keep every margin, each at a share of the robot's own table. If not, the arm
+    if it and the whole ramp to rest after it keep every margin, each at a share of the table. If not, the arm
     goes on along the ramp that was checked in the tick before. So at every instant there is a checked way to rest
     (failsafe planning, as in Althoff et al. for vehicles), and no input can lead out of the margins. A margin that is
     violated already, since the arm was started there, may only grow better.
