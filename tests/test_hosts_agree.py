@@ -37,6 +37,9 @@ class ThereAndStay:
     def note_in_force(self, stamp_ns, now_ns) -> None:
         pass
 
+    def note_held(self, now_ns) -> None:
+        pass
+
     def decide(self, observation) -> Decision:
         if self._first_ns is None:
             self._first_ns = observation.stamp_ns

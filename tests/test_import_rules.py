@@ -55,6 +55,7 @@ VENDOR = {
     "segment_anything": {"glue_perception/segmenters/"},
     "tensorboardX": {"glue_policy/training/metrics.py"},
     "lerobot": {"glue_policy/benchmark/lerobot_step.py"},
+    "matplotlib": {"glue_bringup/experiment/", "glue_bringup/recording/episode_sheet.py"},
     "openvino": {"glue_policy/engines/openvino_graph.py"},
     "open_clip": {"glue_perception/features/", "glue_policy/nets/"},
     "h5py": {"glue_policy/data/interchange/robomimic.py"},
@@ -92,7 +93,7 @@ def imported(file: Path) -> set[str]:
             assert node.level == 0, f"{file}: write absolute imports"
             modules.add(node.module or "")
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in IMPORTING_CALLS:
-            modules.update(str(arg.value) for arg in node.args if isinstance(arg, ast.Constant))
+            modules.update(str(arg.value) for arg in node.args[:1] if isinstance(arg, ast.Constant))
     return modules
 
 

@@ -69,6 +69,8 @@ def test_it_leaves_a_checkpoint_with_its_record_and_goes_on_from_it(
     assert "version.torch" in facts
     assert "git_revision" in facts
     assert yaml.safe_load((out / "run.yaml").read_text())["train"]["steps"] == 2
+    assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert f"loss curve: {out / 'loss.png'}" in capsys.readouterr().out
     weights = (checkpoint / "model.safetensors").read_bytes()
     assert train(data, out) == 0
     assert "going on from step 2" in capsys.readouterr().out

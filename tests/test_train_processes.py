@@ -43,7 +43,7 @@ def test_two_processes_learn_what_one_does(data: Path, tmp_path: Path) -> None:
     for name, value in one.state_dict().items():
         torch.testing.assert_close(two.state_dict()[name], value, atol=1e-6, rtol=1e-4)
     written = {path.name for path in (tmp_path / "two").iterdir()}
-    assert written == {"run.yaml", "state.pt", "metrics.csv", "checkpoint"}
+    assert written == {"run.yaml", "state.pt", "metrics.csv", "loss.png", "checkpoint"}
 
 
 def started(data: Path, out: Path) -> tuple[subprocess.Popen[str], list[str]]:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from glue_bringup.arm.impedance_gains import ImpedanceGains
+from glue_bringup.latency_config import LatencyConfig
+from glue_bringup.robot_config import RobotConfig
 from glue_bringup.safety.config import SafetyConfig
 from glue_bringup.sim.camera_config import CameraConfig
-from glue_perception.config import load_config, suggest
+from glue_perception.config import from_mapping, load_config, read_yaml, suggest
 from glue_perception.errors import ConfigError
 from glue_perception.pipeline import PerceptionConfig
 from glue_policy.chunk_seams import SeamConfig
@@ -67,6 +69,8 @@ class TaskConfig:
         camera: The twin's camera.
         safety: Workspace, limits, watchdogs.
         gains: Cartesian impedance, for robot and twin alike.
+        robot: Model, reactions to contact, payload and hand.
+        latencies: As measured; in a task's own YAML also the path of a file that `glue calibrate latency` wrote.
     """
 
     task: str
@@ -80,6 +84,8 @@ class TaskConfig:
     camera: CameraConfig = field(default_factory=CameraConfig)
     safety: SafetyConfig = field(default_factory=SafetyConfig)
     gains: ImpedanceGains = field(default_factory=ImpedanceGains)
+    robot: RobotConfig = field(default_factory=RobotConfig)
+    latencies: LatencyConfig = field(default_factory=LatencyConfig)
 
     def __post_init__(self) -> None:
         if not self.queries:
@@ -117,8 +123,22 @@ def load_task(name_or_path: str) -> TaskConfig:
         ConfigError: no such task or file, or a wrong key or value in it.
     """
     if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
-        return load_config(TaskConfig, Path(name_or_path))
+        return _load_file(Path(name_or_path))
     known = {path.stem: path for path in TASKS_DIRECTORY.glob("*.yaml")}
     if name_or_path not in known:
         raise ConfigError(f"unknown task {name_or_path!r}.{suggest(name_or_path, known)}")
     return load_config(TaskConfig, known[name_or_path])
+
+
+def _load_file(path: Path) -> TaskConfig:
+    """Return a user's task; `latencies` may name a file, relative to the task's, with a section of that name."""
+    data = read_yaml(path)
+    latencies = data.get("latencies")
+    if isinstance(latencies, str):
+        other = path.parent / latencies
+        data["latencies"] = read_yaml(other).get("latencies")
+        if not isinstance(data["latencies"], dict):
+            raise ConfigError(
+                f"{path}: latencies: {other} has no section 'latencies'; write it with 'glue calibrate latency'"
+            )
+    return from_mapping(TaskConfig, data, str(path))

@@ -162,15 +162,18 @@ def test_a_child_that_fails_passes_its_reason_on() -> None:
         "task": "no_such_task",
         "seed": 0,
         "camera": {"width_px": 16, "height_px": 16},
+        "condition": "in_domain",
         "frames_fd": frames.fd,
         "states_fd": theirs.fileno(),
     }
     process = TwinProcess("glue_bringup.sim.protocol_server", values, [frames.fd, theirs.fileno()])
-    with pytest.raises(HardwareError, match="no task 'no_such_task'"):
-        process.wait_ready()
-    process.stop()
-    for file in (frames, ours, theirs):
-        file.close()
+    try:
+        with pytest.raises(HardwareError, match="no task 'no_such_task'"):
+            process.wait_ready()
+    finally:
+        process.stop()
+        for file in (frames, ours, theirs):
+            file.close()
 
 
 @settings(max_examples=20, deadline=None)

@@ -90,6 +90,9 @@ class Forward:
     def note_in_force(self, stamp_ns, now_ns) -> None:
         pass
 
+    def note_held(self, now_ns) -> None:
+        pass
+
     def decide(self, observation) -> Decision:
         self.count += 1
         if self.fail_after is not None and self.count > self.fail_after:

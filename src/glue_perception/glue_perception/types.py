@@ -28,6 +28,8 @@ _INTRINSICS_REMEDY = "; calibrate the camera, or assume K with intrinsics_from_f
 POSE_TOLERANCE = 1e-4
 """How far T_base_ee's rotation may be from orthonormal."""
 
+_IDENTITY = np.eye(3)
+
 
 class TrackHealth(IntEnum):
     """What is known of one key-patch now.
@@ -44,21 +46,19 @@ def _array(
     owner: str, name: str, value: Any, dtype: Any, shape: tuple[int | str, ...], remedy: str = ""
 ) -> np.ndarray:
     """Return a read-only array of `dtype`, or raise InvalidValueError saying what was found and the remedy."""
+    # The texts are made where they are needed: the control loop builds hundreds of these values per second.
     array = np.asarray(value)
-    expected = f"{np.dtype(dtype).name}[{' '.join(str(n) for n in shape)}]"
-    if array.ndim != len(shape) or any(
-        isinstance(want, int) and have != want for have, want in zip(array.shape, shape, strict=False)
-    ):
+    if array.shape != shape and not _fits(array.shape, shape):
         raise InvalidValueError(
-            f"{owner}.{name} must be {expected}, but its shape is {list(array.shape)}{remedy}"
+            f"{owner}.{name} must be {_expected(dtype, shape)}, but its shape is {list(array.shape)}{remedy}"
         )
     if array.dtype != dtype:
         if not np.can_cast(array.dtype, dtype, casting="same_kind"):
             raise InvalidValueError(
-                f"{owner}.{name} must be {expected}, but its dtype is {array.dtype.name}{remedy}"
+                f"{owner}.{name} must be {_expected(dtype, shape)}, but its dtype is {array.dtype.name}{remedy}"
             )
         array = array.astype(dtype)
-    if np.issubdtype(np.dtype(dtype), np.floating) and not np.all(np.isfinite(array)):
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InvalidValueError(
             f"{owner}.{name} holds NaN or infinite values{remedy or '; they must be finite'}"
         )
@@ -67,6 +67,25 @@ def _array(
         array = array.view() if array.nbytes > 65_536 else array.copy()
         array.flags.writeable = False
     return array
+
+
+def _fits(have: tuple[int, ...], want: tuple[int | str, ...]) -> bool:
+    """Return whether a shape is the wanted one; a name stands for any size."""
+    return len(have) == len(want) and all(
+        isinstance(n, str) or size == n for size, n in zip(have, want, strict=True)
+    )
+
+
+def _expected(dtype: Any, shape: tuple[int | str, ...]) -> str:
+    return f"{np.dtype(dtype).name}[{' '.join(str(n) for n in shape)}]"
+
+
+def _is_rotation(matrix: Float[np.ndarray, "3 3"]) -> bool:
+    if np.abs(matrix @ matrix.T - _IDENTITY).max() > POSE_TOLERANCE:
+        return False
+    # Of an orthonormal matrix only the determinant's sign is open; numpy's own takes ten times as long.
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
+    return bool(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g) > 0.0)
 
 
 def _set(obj: object, name: str, value: Any) -> None:
@@ -331,8 +350,7 @@ class RobotState:
         for name in ("joint_position_rad", "joint_velocity_rad_s"):
             _set(self, name, _array("RobotState", name, getattr(self, name), np.float64, (NUM_JOINTS,)))
         _set(self, "T_base_ee", _array("RobotState", "T_base_ee", self.T_base_ee, np.float64, (4, 4)))
-        rotation = self.T_base_ee[:3, :3]
-        if np.abs(rotation @ rotation.T - np.eye(3)).max() > POSE_TOLERANCE or np.linalg.det(rotation) < 0:
+        if not _is_rotation(self.T_base_ee[:3, :3]):
             raise InvalidValueError("RobotState.T_base_ee does not hold a rotation matrix")
         if not np.isfinite(self.gripper_width_m):
             raise InvalidValueError(f"RobotState.gripper_width_m must be finite, not {self.gripper_width_m}")

@@ -26,6 +26,15 @@ def test_rotations_agree_with_scipy(xyzw) -> None:
     np.testing.assert_allclose(geometry.matrix_from_rotation_6d(3 * six), R, atol=1e-12)
 
 
+@given(unit_quaternions, arrays(np.float64, 6, elements=st.floats(-1, 1)))
+def test_one_rotation_has_the_bits_of_a_batch(xyzw, six) -> None:
+    one, batch = geometry.matrix_from_quaternion(xyzw), geometry.matrix_from_quaternion(xyzw[None])[0]
+    np.testing.assert_array_equal(one, batch)
+    six[[0, 4]] += 2.0
+    one, batch = geometry.matrix_from_rotation_6d(six), geometry.matrix_from_rotation_6d(six[None])[0]
+    np.testing.assert_array_equal(one, batch)
+
+
 @given(unit_quaternions, arrays(np.float64, 3, elements=st.floats(-5, 5)))
 def test_inverse(xyzw, t) -> None:
     T = geometry.make_transform(Rotation.from_quat(xyzw).as_matrix(), t)

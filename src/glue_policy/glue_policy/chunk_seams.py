@@ -86,7 +86,7 @@ class Draw:
 
 
 class ChunkSeams:
-    """Remembers the chunks of one episode. One thread, but for `note_in_force`.
+    """Remembers the chunks of one episode. One thread, but for `note_in_force` and `note_held`.
 
     Args:
         config: Choice of seam.
@@ -100,14 +100,24 @@ class ChunkSeams:
         self._dt_ns = round(dt_s * NS_PER_S)
         self._chunks: deque[tuple[int, Actions]] = deque(maxlen=horizon)
         self._delays_ns: deque[int] = deque(maxlen=MEASURED_CHUNKS)
+        self._held_ns: int | None = None
 
     def reset(self) -> None:
         """Begin an episode. Measured delays are kept: they belong to the machine."""
         self._chunks.clear()
+        self._held_ns = None
 
     def note_in_force(self, stamp_ns: int, now_ns: int) -> None:
         """Say that the chunk of the observation at `stamp_ns` has taken over now. Any thread."""
         self._delays_ns.append(now_ns - stamp_ns)
+
+    def note_held(self, now_ns: int) -> None:
+        """Say that the arm does not do now what the chunks say: it is held, or the last one was refused. Any thread.
+
+        The next chunk is then not drawn to one from before. Otherwise chunk upon chunk would go on with a motion that
+        the resting arm does not make, ever farther from where it is. Ensembling still looks back by `max_age_s`.
+        """
+        self._held_ns = now_ns
 
     def draw(self, stamp_ns: int, frozen: int | None = None) -> Draw | None:
         """Return what the chunk of an observation is to go on from; None if that is nothing.
@@ -118,6 +128,8 @@ class ChunkSeams:
         """
         self._forget(stamp_ns)
         if self._config.mode is not SeamMode.INPAINT or not self._chunks:
+            return None
+        if self._held_ns is not None and self._chunks[-1][0] <= self._held_ns:
             return None
         action, known = self._resampled(*self._chunks[-1], stamp_ns)
         overlap = int(np.count_nonzero(known))

@@ -108,6 +108,10 @@ class PolicyRunner:
         """Say that the chunk of the observation at `stamp_ns` has taken over now. Any thread."""
         self._seams.note_in_force(stamp_ns, now_ns)
 
+    def note_held(self, now_ns: int) -> None:
+        """Say that the arm does not do now what the chunks say; see `ChunkSeams.note_held`. Any thread."""
+        self._seams.note_held(now_ns)
+
     @torch.inference_mode()
     def infer(self, observation: Observation, frozen: int | None = None) -> ActionChunk:
         """Return the chunk for an observation, stamped with its capture.

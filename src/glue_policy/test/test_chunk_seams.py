@@ -80,6 +80,21 @@ def test_old_chunks_and_those_of_another_episode_do_not_count():
     assert memory.draw(1100 * MS) is None
 
 
+def test_a_chunk_that_the_arm_did_not_follow_is_not_gone_on_from():
+    memory = seams(INPAINT)
+    memory.join(0, line(0.3))
+    memory.note_held(120 * MS)
+    assert memory.draw(100 * MS) is None
+    memory.join(100 * MS, line(0.3))
+    assert memory.draw(200 * MS) is None
+    memory.join(200 * MS, line(0.3))
+    assert memory.draw(300 * MS) is not None
+    # The next episode's clock may begin anew.
+    memory.reset()
+    memory.join(0, line(0.3))
+    assert memory.draw(100 * MS) is not None
+
+
 def test_ensembling_is_acts_weighted_mean():
     memory = seams(SeamConfig(SeamMode.ENSEMBLE, ensemble_decay=0.5))
     memory.join(0, line(0.0, 0.0))

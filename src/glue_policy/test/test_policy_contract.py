@@ -11,10 +11,10 @@ from disc_demonstrations import random_batch
 from glue_perception.config import from_mapping, to_mapping
 from glue_perception.errors import CheckpointError, ConfigError, InvalidValueError
 from glue_policy.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_policy, save_policy
+from glue_policy.engines.traced import TracedPolicy
 from glue_policy.policies import POLICIES, build_policy, policy_config, policy_entry
 from glue_policy.policies.base import ACTION_DIM, KEY_PATCH_KEYS, Batch, Policy
 from glue_policy.policies.configuration import DiffusionConfig
-from glue_policy.traced import TracedPolicy
 
 BATCH = 3
 

@@ -9,11 +9,11 @@ from glue_perception.errors import ConfigError, InvalidValueError
 from glue_perception.geometry import matrix_from_rotation_6d
 from glue_perception.timing import LatencyRecorder
 from glue_perception.types import ActionChunk, CameraFrame
+from glue_policy.engines.traced import TracedPolicy
 from glue_policy.policies import build_policy, policy_config
 from glue_policy.policies.glue.configuration_glue import GlueConfig
 from glue_policy.policies.glue.modeling_glue import GluePolicy
 from glue_policy.runner import PolicyRunner
-from glue_policy.traced import TracedPolicy
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ class ArmDriver(Protocol):
     """A connected arm under Cartesian impedance control. Targets come from the safety supervisor alone.
 
     Life cycle: built (connects, checks the model), `start` (control on, target = current pose, so nothing
-    moves), any number of `set_target`, `stop` (comes to rest, control off). One control thread calls it.
+    moves), any number of `set_target`, `stop` (comes to rest, control off). One control thread calls it. Another way
+    to a robot (panda_py, a ROS controller) is one more class with these methods.
     """
 
     def start(self) -> None:

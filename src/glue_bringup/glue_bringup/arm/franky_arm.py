@@ -2,77 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 from ipaddress import ip_address
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from glue_bringup.arm.franky_faults import MODE_REMEDIES, explain
+from glue_bringup.arm.franky_config import FrankyArmConfig, Realtime
+from glue_bringup.arm.franky_faults import MODE_REMEDIES, ArmFault, ArmFaultError, fault_error
+from glue_bringup.arm.handshake import COMMAND_PORT, read_request
 from glue_bringup.arm.impedance_gains import ImpedanceGains
 from glue_bringup.arm.limits import RobotModel, limits_for
-from glue_perception.errors import ConfigError, HardwareError, MissingDependencyError, NotReadyError
+from glue_bringup.arm.model_check import model_in
+from glue_bringup.arm.target_watchdog import TargetWatchdog
+from glue_bringup.arm.timed_call import call_within
+from glue_perception.errors import MissingDependencyError, NotReadyError
 from glue_perception.types import RobotState
 
-COMMAND_PORT = 1337
-"""Where every Franka robot listens."""
+__all__ = ["FrankyArm", "FrankyArmConfig", "Realtime", "import_franky"]
 
+_LISTENER = "127.77.13.37"
 STOP_TIMEOUT_S = 3.0
 """libfranka gives up on a silent robot after one second; coming to rest takes less than two."""
-
-
-class Realtime(Enum):
-    """Whether the control thread must have real-time priority. AUTO: unless the robot is on this computer."""
-
-    AUTO = "auto"
-    ENFORCE = "enforce"
-    IGNORE = "ignore"
-
-
-@dataclass(frozen=True)
-class FrankyArmConfig:
-    """Where the arm is and how it reacts to contact.
-
-    Attributes:
-        robot_ip: Address of the robot, or of the protocol-level twin.
-        robot_model: Which robot it is; the twin is an FR3.
-        realtime: See `Realtime`.
-        connect_timeout_s: A robot that has not answered by then is given up.
-        silence_timeout_s: A robot that has sent no new state for this long counts as lost.
-        collision_torque_nm: External joint torque at which the robot stops by reflex.
-        collision_force_n: External force at the tool at which it stops by reflex. Well above what pressing a
-            button needs, and below what hurts.
-
-    Raises:
-        ConfigError: an empty address, or a value that is not positive.
-    """
-
-    robot_ip: str
-    robot_model: RobotModel
-    realtime: Realtime = Realtime.AUTO
-    connect_timeout_s: float = 3.0
-    silence_timeout_s: float = 0.5
-    collision_torque_nm: float = 40.0
-    collision_force_n: float = 60.0
-
-    def __post_init__(self) -> None:
-        if not self.robot_ip.strip():
-            raise ConfigError("robot_ip is empty; give the robot's address, e.g. 172.16.0.2")
-        for name in ("connect_timeout_s", "silence_timeout_s", "collision_torque_nm", "collision_force_n"):
-            if not getattr(self, name) > 0.0:
-                raise ConfigError(f"arm {name} must be positive, not {getattr(self, name)}")
 
 
 class FrankyArm:
     """The arm under franky's Cartesian impedance tracking at 1 kHz, which runs in a thread of franky's own.
 
-    Life cycle as `ArmDriver`. `start` may be called again after `stop`. One thread calls it.
+    Life cycle as `ArmDriver`. `start` may be called again after `stop`. One thread calls it. What fails is raised as
+    `ArmFaultError`, a `HardwareError` with the cause for programs.
 
     Args:
         config: Where and how.
@@ -95,6 +58,10 @@ class FrankyArm:
         self._gripper_width_m = gripper_width_m
         self._franky = import_franky()
         self._tracker: Any = None
+        self._watchdog: TargetWatchdog | None = None
+        self._timed_out = False
+        # Held by whoever sets a target or ends control: the watchdog does so from a thread of its own.
+        self._lock = threading.Lock()
         self._robot_time_ms = -1
         self._fresh_ns = time.time_ns()
         self._robot: Any = self._connect()
@@ -108,34 +75,18 @@ class FrankyArm:
         """
         if self._tracker is not None:
             return
-        robot, config, gains, limits = (
-            self._robot,
-            self._config,
-            self._gains,
-            limits_for(self._config.robot_model),
-        )
+        config = self._config
         try:
-            mode = robot.state.robot_mode.name
-            if mode in MODE_REMEDIES:
-                raise HardwareError(
-                    f"the robot at {config.robot_ip} is in mode {mode}; {MODE_REMEDIES[mode]}"
-                )
-            robot.set_collision_behavior(config.collision_torque_nm, config.collision_force_n)
-            self._tracker = self._franky.CartesianImpedanceTracker(
-                robot,
-                translational_stiffness=gains.translational_stiffness_n_m,
-                rotational_stiffness=gains.rotational_stiffness_nm,
-                translational_error_clip=np.full(3, gains.translational_error_clip_m),
-                rotational_error_clip=np.full(3, gains.rotational_error_clip),
-                posture_task=self._franky.PostureTask(
-                    np.array(gains.posture_rad), gains.posture_stiffness_nm_rad
-                ),
-                max_delta_tau=gains.max_torque_step_nm,
-                lower_joint_limits=np.array(limits.joint_position_min_rad),
-                upper_joint_limits=np.array(limits.joint_position_max_rad),
-            )
+            self._check_mode()
+            payload = config.payload
+            self._robot.set_collision_behavior(config.collision_torque_nm, config.collision_force_n)
+            self._robot.set_load(payload.mass_kg, payload.center_of_mass_m, payload.inertia_kg_m2)
+            self._tracker = self._new_tracker()
         except (self._franky.Exception, RuntimeError) as error:
-            raise HardwareError(explain(f"the robot at {config.robot_ip} does not start", error)) from error
+            raise fault_error(f"the robot at {config.robot_ip} does not start", error) from error
+        self._timed_out = False
+        if config.target_timeout_s is not None:
+            self._watchdog = TargetWatchdog(config.target_timeout_s, self._on_target_timeout)
 
     def state(self) -> RobotState:
         """Return the newest state, stamped with the time of its arrival.
@@ -146,18 +97,21 @@ class FrankyArm:
             HardwareError: the connection is lost or control has ended; the message names the cause.
         """
         self._check_control()
+        address = self._config.robot_ip
         try:
             state = self._robot.state
         except (self._franky.Exception, RuntimeError) as error:
-            raise HardwareError(explain(f"the robot at {self._config.robot_ip} is lost", error)) from error
+            raise fault_error(f"the robot at {address} is lost", error) from error
         now_ns = time.time_ns()
         robot_time_ms = state.time.to_msec()
         if robot_time_ms != self._robot_time_ms:
             self._robot_time_ms, self._fresh_ns = robot_time_ms, now_ns
         silent_s = (now_ns - self._fresh_ns) / 1e9
         if silent_s > self._config.silence_timeout_s:
-            raise HardwareError(
-                f"the robot at {self._config.robot_ip} is silent since {silent_s:.2f} s; check its power and cable"
+            raise ArmFaultError(
+                f"the robot at {address} is silent since {silent_s:.2f} s; check its power and cable, "
+                "then call recover",
+                ArmFault.CONNECTION,
             )
         return RobotState(
             stamp_ns=self._fresh_ns,
@@ -177,13 +131,92 @@ class FrankyArm:
         if self._tracker is None:
             raise NotReadyError("the arm has no impedance control yet; call start first")
         self._check_control()
-        self._tracker.set_target(self._franky.Affine(T_base_ee))
+        with self._lock:
+            if self._timed_out:  # meanwhile
+                return
+            self._tracker.set_target(self._franky.Affine(T_base_ee))
+        if self._watchdog is not None:
+            self._watchdog.note_target()
 
     def stop(self) -> None:
         """Come to rest and switch control off. Safe to call twice and after a fault; takes 3 s at most."""
-        tracker, self._tracker = self._tracker, None
-        if tracker is None:
-            return
+        if self._watchdog is not None:
+            self._watchdog.stop()
+            self._watchdog = None
+        with self._lock:
+            tracker, self._tracker = self._tracker, None
+            if tracker is not None:
+                self._come_to_rest()
+        self._timed_out = False
+
+    def close(self) -> None:
+        """Stop and let the robot go, which takes one program at a time; the arm cannot be used afterwards."""
+        self.stop()
+        self._robot = None
+
+    def recover(self) -> None:
+        """Bring the arm back to where `start` works, after a reflex, an error or a lost connection.
+
+        Ends control, connects again where the connection is broken, and clears the robot's errors. Nothing moves;
+        `start` then begins at the pose in which the arm is.
+
+        Raises:
+            HardwareError: a person has to act first; the message says how.
+        """
+        self.stop()
+        address = self._config.robot_ip
+        if not self._answers():
+            self._robot = None  # ends the old connection first: a robot takes one at a time
+            self._robot = self._connect()
+            self._check_model()
+        try:
+            recovered = self._robot.recover_from_errors()
+        except (self._franky.Exception, RuntimeError) as error:
+            raise fault_error(f"the robot at {address} cannot recover", error) from error
+        if not recovered:
+            raise ArmFaultError(
+                f"the robot at {address} did not recover; look at Desk for the reason", ArmFault.UNKNOWN
+            )
+        self._fresh_ns = time.time_ns()
+        try:
+            self._check_mode()
+        except (self._franky.Exception, RuntimeError) as error:
+            raise fault_error(f"the robot at {address} cannot recover", error) from error
+
+    def recover_from_errors(self) -> None:
+        """Do as `recover`, whose former name this is."""
+        self.recover()
+
+    def _check_mode(self) -> None:
+        """Refuse a mode in which no motion can start."""
+        mode = self._robot.state.robot_mode.name
+        if mode in MODE_REMEDIES:
+            fault, advice = MODE_REMEDIES[mode]
+            raise ArmFaultError(f"the robot at {self._config.robot_ip} is in mode {mode}; {advice}", fault)
+
+    def _new_tracker(self) -> Any:
+        gains, limits = self._gains, limits_for(self._config.robot_model)
+        return self._franky.CartesianImpedanceTracker(
+            self._robot,
+            translational_stiffness=gains.translational_stiffness_n_m,
+            rotational_stiffness=gains.rotational_stiffness_nm,
+            translational_error_clip=np.full(3, gains.translational_error_clip_m),
+            rotational_error_clip=np.full(3, gains.rotational_error_clip),
+            posture_task=self._franky.PostureTask(
+                np.array(gains.posture_rad), gains.posture_stiffness_nm_rad
+            ),
+            max_delta_tau=gains.max_torque_step_nm,
+            lower_joint_limits=np.array(limits.joint_position_min_rad),
+            upper_joint_limits=np.array(limits.joint_position_max_rad),
+        )
+
+    def _on_target_timeout(self) -> None:
+        with self._lock:
+            if self._tracker is not None:
+                self._timed_out = True
+                self._come_to_rest()
+
+    def _come_to_rest(self) -> None:
         try:
             if self._robot.is_in_control:
                 self._robot.move(self._franky.TorqueStopMotion(), asynchronous=True)
@@ -192,56 +225,51 @@ class FrankyArm:
             # Control has already ended by a fault, which `state` or `set_target` reports; the brakes hold the arm.
             return
 
-    def recover_from_errors(self) -> None:
-        """Clear a reflex; afterwards `start` may be called again.
-
-        Raises:
-            HardwareError: the robot cannot recover, or is not reachable.
-        """
-        self.stop()
+    def _answers(self) -> bool:
+        """Return whether new states still come."""
         try:
-            recovered = self._robot.recover_from_errors()
-        except (self._franky.Exception, RuntimeError) as error:
-            raise HardwareError(
-                explain(f"the robot at {self._config.robot_ip} cannot recover", error)
-            ) from error
-        if not recovered:
-            raise HardwareError(
-                f"the robot at {self._config.robot_ip} did not recover; look at Desk for the reason"
-            )
+            before_ms = self._robot.state.time.to_msec()
+            deadline_s = time.monotonic() + 0.2
+            while time.monotonic() < deadline_s:
+                if self._robot.state.time.to_msec() != before_ms:
+                    return True
+        except (self._franky.Exception, RuntimeError, AttributeError):
+            return False
+        return False
 
     def _check_control(self) -> None:
         """Raise what ended control, if it was on and has ended."""
+        address = self._config.robot_ip
+        if self._timed_out:
+            raise ArmFaultError(
+                f"no target came for {self._config.target_timeout_s:g} s, so the arm at {address} was brought to "
+                "rest; see why its caller was late, then stop and start again",
+                ArmFault.TARGET_TIMEOUT,
+            )
         if self._tracker is None or self._robot.is_in_control:
             return
-        what = f"control of the robot at {self._config.robot_ip} has ended"
+        what = f"control of the robot at {address} has ended"
         try:
             self._robot.poll_motion()
         except (self._franky.Exception, RuntimeError) as error:
-            raise HardwareError(explain(what, error)) from error
-        raise HardwareError(f"{what} without a reason given; look at Desk, then start again")
+            raise fault_error(what, error) from error
+        raise ArmFaultError(
+            f"{what} without a reason given; look at Desk, then start again", ArmFault.UNKNOWN
+        )
 
     def _connect(self) -> Any:
-        """Return a connected franky.Robot, or raise HardwareError by the time-out.
-
-        libfranka itself waits for ever for a robot that accepts and does not answer, hence the thread.
-        """
-        address, outcome = self._config.robot_ip, _Outcome()
-
-        def work() -> None:
-            try:
-                outcome.finish(self._franky.Robot(address, realtime_config=self._realtime_config()), None)
-            except Exception as error:  # handed over to the caller's thread
-                outcome.finish(None, error)
-
-        threading.Thread(target=work, name="franky-connect", daemon=True).start()
-        if not outcome.wait(self._config.connect_timeout_s):
-            raise HardwareError(self._silence(address))
-        if outcome.error is not None:
-            raise HardwareError(
-                explain(f"cannot connect to the robot at {address}", outcome.error)
-            ) from outcome.error
-        return outcome.robot
+        """Return a connected franky.Robot, or raise HardwareError by the time-out."""
+        config = self._config
+        try:
+            return call_within(
+                lambda: self._franky.Robot(config.robot_ip, realtime_config=self._realtime_config()),
+                config.connect_timeout_s,
+                "franky-connect",
+            )
+        except TimeoutError as error:
+            raise ArmFaultError(self._silence(config.robot_ip), ArmFault.CONNECTION) from error
+        except (self._franky.Exception, RuntimeError) as error:
+            raise fault_error(f"cannot connect to the robot at {config.robot_ip}", error) from error
 
     def _silence(self, address: str) -> str:
         waited = f"the robot at {address} has not answered within {self._config.connect_timeout_s:g} s"
@@ -261,41 +289,55 @@ class FrankyArm:
         return self._franky.RealtimeConfig.Ignore if ignore else self._franky.RealtimeConfig.Enforce
 
     def _check_model(self) -> None:
-        """Refuse an FR3 configured as a Panda. libfranka 0.9.x, which a Panda needs, has no model to ask for."""
-        if self._config.robot_model is not RobotModel.PANDA:
-            return
+        """Refuse a robot that is not the configured model."""
+        wanted, address = self._config.robot_model, self._config.robot_ip
         try:
-            description = str(self._robot.model_urdf)
-        except (AttributeError, self._franky.Exception, RuntimeError):
+            description: str | None = str(self._robot.model_urdf)
+        except AttributeError:  # libfranka 0.9.x
+            description = None
+        except (self._franky.Exception, RuntimeError):
             return
-        if '<robot name="fr3"' in description:
-            raise HardwareError(
-                f"robot_model is panda, but the robot at {self._config.robot_ip} is an FR3 (the twin is one too); "
-                "set robot_model: fr3. A Panda needs a franky-control wheel for libfranka 0.9.x"
-            )
+        found = model_in(description)
+        if found is None or found is wanted:
+            return
+        name = {RobotModel.PANDA: "a Panda", RobotModel.FR3: "an FR3 (the twin is one too)"}[found]
+        wheel = (
+            ". A Panda needs a franky-control wheel for libfranka 0.9.x" if wanted is RobotModel.PANDA else ""
+        )
+        raise ArmFaultError(
+            f"robot_model is {wanted.value}, but the robot at {address} is {name}; "
+            f"set robot_model: {found.value}{wheel}",
+            ArmFault.VERSION,
+        )
 
 
-class _Outcome:
-    """What the connecting thread hands over; a robot that comes too late is let go again."""
+def spoken_server_version(timeout_s: float = 2.0) -> int | None:
+    """Return the server version that the installed libfranka speaks; None if it does not connect.
 
-    def __init__(self) -> None:
-        self._done = threading.Event()
-        self._lock = threading.Lock()
-        self._abandoned = False
-        self.robot: Any = None
-        self.error: Exception | None = None
+    libfranka does not tell it, but says it to every robot; so it is asked to connect to a listener on this computer.
 
-    def finish(self, robot: Any, error: Exception | None) -> None:
-        with self._lock:
-            if not self._abandoned:
-                self.robot, self.error = robot, error
-            self._done.set()
+    Raises:
+        MissingDependencyError: franky is not installed.
+    """
+    franky = import_franky()
+    with socket.create_server((_LISTENER, COMMAND_PORT)) as server:
+        server.settimeout(timeout_s)
 
-    def wait(self, timeout_s: float) -> bool:
-        self._done.wait(timeout_s)
-        with self._lock:
-            self._abandoned = not self._done.is_set()
-            return not self._abandoned
+        def connect() -> None:
+            with contextlib.suppress(franky.Exception, RuntimeError):
+                franky.Robot(_LISTENER, realtime_config=franky.RealtimeConfig.Ignore)
+
+        thread = threading.Thread(target=connect, name="franky-version", daemon=True)
+        thread.start()
+        try:
+            link, _ = server.accept()
+            with link:
+                link.settimeout(timeout_s)
+                version = read_request(link)
+        except OSError:
+            return None
+        thread.join(timeout_s)
+        return version
 
 
 def import_franky() -> Any:

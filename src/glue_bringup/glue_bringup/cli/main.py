@@ -14,6 +14,8 @@ from glue_perception.errors import GlueError
 COMMANDS = (
     "demo",
     "sim",
+    "record",
+    "episodes",
     "detect",
     "train",
     "eval",
@@ -21,6 +23,8 @@ COMMANDS = (
     "attention",
     "bench",
     "weights",
+    "doctor",
+    "calibrate",
     "export",
     "import",
 )

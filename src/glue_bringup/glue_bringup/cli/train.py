@@ -105,8 +105,25 @@ def run(args: argparse.Namespace) -> int:
             print(f"going on from step {trainer.step} in {out}")
         checkpoint = trainer.run()
         if workers.is_first:
+            _draw_curve(out)
             _say_what_came_out(task, config, checkpoint, trainer.step)
     return 0
+
+
+def _draw_curve(run: Path) -> None:
+    """Leave the curve in the run's directory; hours of training are not called failed for a picture."""
+    from glue_bringup.experiment.training_curve import write_training_curve
+    from glue_perception.errors import MissingDependencyError
+    from glue_policy.training.evaluation import EVALUATIONS_FILE
+    from glue_policy.training.metrics import METRICS_FILE
+
+    try:
+        path = write_training_curve(run, METRICS_FILE, EVALUATIONS_FILE)
+    except (ConfigError, MissingDependencyError) as error:
+        print(f"no loss curve: {error}")
+        return
+    if path is not None:
+        print(f"loss curve: {path}")
 
 
 def _config(args: argparse.Namespace) -> TrainConfig:

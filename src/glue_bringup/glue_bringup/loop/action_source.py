@@ -41,6 +41,10 @@ class ActionSource(Protocol):
         """Take note that the chunk of the observation at `stamp_ns` took over at `now_ns`. Any thread."""
         ...
 
+    def note_held(self, now_ns: int) -> None:
+        """Take note that the arm does not do now what the chunks say: held, or the last one refused. Any thread."""
+        ...
+
 
 class PolicySource:
     """The learnt policy."""
@@ -59,6 +63,10 @@ class PolicySource:
     def note_in_force(self, stamp_ns: int, now_ns: int) -> None:
         """Let the runner measure how long a chunk takes to come into force."""
         self._runner.note_in_force(stamp_ns, now_ns)
+
+    def note_held(self, now_ns: int) -> None:
+        """Let the runner begin its next chunk afresh instead of going on from one that did not run."""
+        self._runner.note_held(now_ns)
 
 
 class ExpertSource:
@@ -112,6 +120,9 @@ class ExpertSource:
 
     def note_in_force(self, stamp_ns: int, now_ns: int) -> None:
         """Do nothing: the expert's actions follow each other without a seam."""
+
+    def note_held(self, now_ns: int) -> None:
+        """Do nothing: the expert looks at the arm."""
 
     def _disturb(self) -> None:
         if self._noise_m == 0.0:

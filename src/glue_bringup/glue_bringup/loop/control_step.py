@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from glue_bringup.arm.base import ArmDriver
 from glue_bringup.gripper.base import Gripper
-from glue_bringup.recording.episode_recorder import EpisodeRecorder
+from glue_bringup.recording.record import Record
 from glue_bringup.safety.chunk_executor import SeamJump
 from glue_bringup.safety.reasons import Reason
 from glue_bringup.safety.state_machine import SupervisorMode
@@ -24,6 +24,8 @@ class ControlStep:
         gripper: Does it.
         recorder: Gets everything, or None.
         in_force: Told of every chunk that takes over: its stamp and the time [ns].
+        held: Told the time [ns] whenever the arm does not do what the newest chunk says: it is held, or the chunk was
+            refused. Waiting for the first chunk does not count.
 
     Attributes:
         holds: How often the arm was brought to rest, by reason.
@@ -35,14 +37,16 @@ class ControlStep:
         supervisor: SafetySupervisor,
         arm: ArmDriver,
         gripper: Gripper,
-        recorder: EpisodeRecorder | None,
+        recorder: Record | None,
         in_force: Callable[[int, int], None] = lambda stamp_ns, now_ns: None,
+        held: Callable[[int], None] = lambda now_ns: None,
     ) -> None:
         self._supervisor = supervisor
         self._arm = arm
         self._gripper = gripper
         self._recorder = recorder
         self._in_force = in_force
+        self._held = held
         self.holds: Counter[str] = Counter()
         self.jumps: list[SeamJump] = []
 
@@ -51,6 +55,8 @@ class ControlStep:
         result = self._supervisor.submit(chunk, now_ns)
         if result.accepted:
             self._in_force(chunk.stamp_ns, now_ns)
+        else:
+            self._held(now_ns)
         if result.jump is not None:
             self.jumps.append(result.jump)
 
@@ -61,6 +67,8 @@ class ControlStep:
             HardwareError: arm or gripper no longer obeys.
         """
         command = self._supervisor.step(now_ns, state)
+        if command.mode is not SupervisorMode.ACTIVE and command.reason != Reason.WAITING:
+            self._held(now_ns)
         if not self._supervisor.dry_run:
             self._arm.set_target(command.T_base_ee)
             self._gripper.command(command.gripper_width_m)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from glue_bringup.recording.episode_recorder import EpisodeRecorder
+from glue_bringup.recording.record import Record
 from glue_perception.redetection.config import RedetectionCounts
 from glue_perception.stream_monitor import StreamCounts
 from glue_perception.timing import LatencyRecorder
@@ -50,9 +50,7 @@ class Perceiver:
     a record is joined and ordered by stamps. One thread.
     """
 
-    def __init__(
-        self, pipeline: KeyPatchSource, recorder: EpisodeRecorder | None, latencies: LatencyRecorder
-    ) -> None:
+    def __init__(self, pipeline: KeyPatchSource, recorder: Record | None, latencies: LatencyRecorder) -> None:
         self._pipeline = pipeline
         self._recorder = recorder
         self._latencies = latencies
@@ -99,7 +97,7 @@ class Perceiver:
         is_newer, self._newest_ns = frame.stamp_ns > self._newest_ns, max(frame.stamp_ns, self._newest_ns)
         if self._recorder is not None and is_newer:
             self._recorder.frame(frame)
-            self._recorder.robot_state(_at(state, frame.stamp_ns))
+            self._recorder.robot_state(_at(state, frame.stamp_ns), measured_ns=state.stamp_ns)
             self._recorder.key_patches(patches)
         return Observation(frame, patches, _at(state, frame.stamp_ns))
 

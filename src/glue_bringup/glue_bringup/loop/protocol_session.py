@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from glue_bringup.arm.franky_arm import FrankyArm, FrankyArmConfig
+from glue_bringup.arm.franky_arm import FrankyArm
 from glue_bringup.arm.limits import RobotModel
 from glue_bringup.gripper.franky_gripper import FrankyGripper
 from glue_bringup.loop.episode import EpisodeResult, HostKind, refused_episode
@@ -60,10 +60,10 @@ class ProtocolSession:
                 build_pipeline(task.perception, task.queries, RedetectionMode.BACKGROUND)
             )
             twin = stack.enter_context(ProtocolTwin(task.task, seed, task.camera, self._condition))
-            gripper = FrankyGripper(twin.robot_ip)
+            gripper = FrankyGripper(twin.robot_ip, task.robot.gripper)
             stack.callback(gripper.stop)
             arm = FrankyArm(
-                FrankyArmConfig(robot_ip=twin.robot_ip, robot_model=RobotModel.FR3),
+                task.robot.arm_config(twin.robot_ip, RobotModel.FR3),
                 task.gains,
                 gripper.width_m,
             )

@@ -7,12 +7,16 @@ of 640 x 480 at 30 Hz it costs a quarter of the default level's time for files t
 
 from __future__ import annotations
 
+import fcntl
 import struct
 import zlib
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import IO
 
 import zstandard
 from mcap.data_stream import RecordBuilder
@@ -38,6 +42,9 @@ MAGIC = b"\x89MCAP0\r\n"
 COMPRESSION_LEVEL = -5
 BULK_CHUNK_BYTES = 768 * 1024
 """One image of 640 x 480 fills a chunk: at most one image is lost when the writer is killed."""
+
+BULK_CHUNK_NS = NS_PER_S // 3
+"""At most a third of a second of images is lost, however small they are."""
 
 SMALL_CHUNK_BYTES = 256 * 1024
 SMALL_CHUNK_NS = NS_PER_S // 5
@@ -74,22 +81,86 @@ class _OpenChunk:
         self.size += len(head) + len(data)
 
 
+@dataclass
+class Written:
+    """What stands in a file already: what its summary will say.
+
+    Attributes:
+        schemas: In the order of writing.
+        channels: In the order of writing.
+        chunk_indexes: One per chunk.
+        metadata_indexes: One per metadata record.
+        counts: Channel id -> messages.
+        start_ns: Lowest log time.
+        end_ns: Highest log time.
+    """
+
+    schemas: list[Schema]
+    channels: list[Channel]
+    chunk_indexes: list[ChunkIndex]
+    metadata_indexes: list[MetadataIndex]
+    counts: dict[int, int]
+    start_ns: int
+    end_ns: int
+
+
+OpenFile = Callable[[Path], IO[bytes]]
+
+
+def create_file(path: Path) -> IO[bytes]:
+    """Return a new file for writing, locked for as long as it is open, so that no other process repairs it.
+
+    The kernel frees the lock of a process that is killed.
+
+    Raises:
+        OSError: the file exists or cannot be made.
+    """
+    file = path.open("xb")
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return file
+
+
 class McapWriter:
     """One MCAP file of profile ros2. One thread.
 
     Args:
         path: Must not exist.
         library: Who writes, for the file's header.
+        open_file: Makes the file; another one than `create_file` to write elsewhere than to a disk.
 
     Raises:
         OSError: the file exists or cannot be written; so do all methods.
     """
 
-    def __init__(self, path: Path, library: str) -> None:
-        self._file = path.open("xb")
+    def __init__(self, path: Path, library: str, open_file: OpenFile = create_file) -> None:
+        self._begin(open_file(path))
+        self._file.write(MAGIC)
+        self._write(Header(profile="ros2", library=library))
+
+    @classmethod
+    def resume(cls, file: IO[bytes], written: Written) -> McapWriter:
+        """Return a writer that goes on at the end of an unfinished file.
+
+        Args:
+            file: Open for writing, at the end of its last whole record.
+            written: What it holds.
+        """
+        writer = cls.__new__(cls)
+        writer._begin(file)
+        writer._schemas, writer._channels = written.schemas, written.channels
+        writer._chunk_indexes, writer._metadata_indexes = written.chunk_indexes, written.metadata_indexes
+        writer._counts.update(written.counts)
+        writer._start_ns, writer._end_ns = written.start_ns, written.end_ns
+        writer._sequence = sum(written.counts.values())
+        return writer
+
+    def _begin(self, file: IO[bytes]) -> None:
+        self._file = file
         self._schemas: list[Schema] = []
         self._channels: list[Channel] = []
         self._open_chunks: dict[Stream, _OpenChunk] = {stream: _OpenChunk() for stream in Stream}
+        self._leaving: _OpenChunk | None = None
         self._chunk_indexes: list[ChunkIndex] = []
         self._metadata_indexes: list[MetadataIndex] = []
         self._counts: dict[int, int] = defaultdict(int)
@@ -97,8 +168,6 @@ class McapWriter:
         self._end_ns = 0
         self._sequence = 0
         self._compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_content_size=True)
-        self._file.write(MAGIC)
-        self._write(Header(profile="ros2", library=library))
 
     def add_metadata(self, name: str, data: dict[str, str]) -> None:
         """Write a metadata record at once."""
@@ -138,11 +207,22 @@ class McapWriter:
         # Counted over the whole file, so that messages of equal time keep their order across chunks.
         chunk.add(channel_id, self._sequence, log_ns, publish_ns, data)
         self._sequence += 1
-        small = self._open_chunks[Stream.SMALL]
-        if self._open_chunks[Stream.BULK].size >= BULK_CHUNK_BYTES:
-            self._close_chunk(Stream.BULK)
-        if small.size >= SMALL_CHUNK_BYTES or (small.parts and log_ns - small.start_ns >= SMALL_CHUNK_NS):
-            self._close_chunk(Stream.SMALL)
+        for due, max_bytes, max_ns in (
+            (Stream.BULK, BULK_CHUNK_BYTES, BULK_CHUNK_NS),
+            (Stream.SMALL, SMALL_CHUNK_BYTES, SMALL_CHUNK_NS),
+        ):
+            waiting = self._open_chunks[due]
+            if waiting.size >= max_bytes or (waiting.parts and log_ns - waiting.start_ns >= max_ns):
+                self._close_chunk(due)
+
+    def written_counts(self) -> dict[int, int]:
+        """Return channel id -> messages that are in the file, without those that still wait to fill a chunk."""
+        counts = dict(self._counts)
+        waiting = [*self._open_chunks.values(), *([self._leaving] if self._leaving else [])]
+        for chunk in waiting:
+            for channel_id, entries in chunk.index.items():
+                counts[channel_id] -= len(entries)
+        return counts
 
     def close(self) -> None:
         """Write what is left and the summary, and close the file."""
@@ -164,7 +244,7 @@ class McapWriter:
         chunk = self._open_chunks[stream]
         if not chunk.parts:
             return
-        self._open_chunks[stream] = _OpenChunk()
+        self._open_chunks[stream], self._leaving = _OpenChunk(), chunk
         raw = b"".join(chunk.parts)
         packed = self._compressor.compress(raw)
         body = struct.pack("<QQQI", chunk.start_ns, chunk.end_ns, len(raw), zlib.crc32(raw))
@@ -172,6 +252,8 @@ class McapWriter:
         offset = self._file.tell()
         self._file.write(struct.pack("<BQ", Opcode.CHUNK, len(body) + len(packed)) + body)
         self._file.write(packed)
+        self._file.flush()
+        self._leaving = None  # from here on it can be read, with its indexes or without
         index_offset = self._file.tell()
         offsets = {}
         for channel_id, entries in chunk.index.items():
@@ -204,12 +286,12 @@ class McapWriter:
         summary = b""
         offsets: list[SummaryOffset] = []
         for opcode, records in groups:
-            group = b"".join(_bytes(record) for record in records)
+            group = b"".join(record_bytes(record) for record in records)
             if group:
                 offsets.append(SummaryOffset(opcode, summary_start + len(summary), len(group)))
             summary += group
         offset_start = summary_start + len(summary)
-        summary += b"".join(_bytes(offset) for offset in offsets)
+        summary += b"".join(record_bytes(offset) for offset in offsets)
         # The checksum covers the footer's own beginning as well.
         tail = struct.pack("<BQQQ", Opcode.FOOTER, 20, summary_start, offset_start)
         self._file.write(summary)
@@ -230,10 +312,11 @@ class McapWriter:
         )
 
     def _write(self, record: McapRecord) -> None:
-        self._file.write(_bytes(record))
+        self._file.write(record_bytes(record))
 
 
-def _bytes(record: McapRecord) -> bytes:
+def record_bytes(record: McapRecord) -> bytes:
+    """Return a record as it lies in a file."""
     builder = RecordBuilder()
     record.write(builder)
     return bytes(builder.end())

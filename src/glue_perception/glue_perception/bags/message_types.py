@@ -48,6 +48,14 @@ def type_hash(message_type: str) -> str:
 
 
 @cache
+def prepare(message_type: str) -> None:
+    """Make ready what the first message of a type needs, which takes tenths of a second, before time counts."""
+    definition(message_type)
+    type_hash(message_type)
+    typestore().get_msgdef(message_type)
+
+
+@cache
 def message_class(message_type: str) -> Any:
     """Return the class of the messages of a type; its fields are named as in the definition."""
     return typestore().types[message_type]

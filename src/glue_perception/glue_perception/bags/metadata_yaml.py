@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -143,6 +145,37 @@ def read(directory: Path) -> BagFiles | None:
     if not isinstance(custom, dict):
         raise BagError(f"{path}: custom_data must be a mapping, found {type(custom).__name__}")
     return BagFiles(tuple(names), {_text(k, path): _text(v, path) for k, v in custom.items()})
+
+
+def write(directory: Path, information: dict[str, Any]) -> None:
+    """Write metadata.yaml in one step: whoever reads sees the old one or the new one.
+
+    Raises:
+        OSError: it cannot be written; an old one is still there.
+    """
+    unfinished = directory / f".{FILE_NAME}"
+    with unfinished.open("w", encoding="utf-8") as file:
+        file.write(dump({"rosbag2_bagfile_information": information}))
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(directory / FILE_NAME)
+
+
+def update_custom_data(directory: Path, changes: Mapping[str, str]) -> None:
+    """Add or replace keys of a finished bag's custom data; the MCAP file itself stays as it is.
+
+    Raises:
+        BagError: the bag is not finished, its metadata.yaml is damaged, or it cannot be written.
+    """
+    found = read(directory)
+    if found is None:
+        raise BagError(f"{directory} has no {FILE_NAME}: its recording was not finished; repair it first")
+    information = _information(directory / FILE_NAME)
+    information["custom_data"] = {**found.custom_data, **changes}
+    try:
+        write(directory, information)
+    except OSError as error:
+        raise BagError(f"cannot write {directory / FILE_NAME}: {error.strerror or error}") from error
 
 
 def _text(value: object, path: Path) -> str:

@@ -12,13 +12,16 @@ import numpy as np
 from jaxtyping import Float
 
 from glue_perception.bags import camera_messages, messages, metadata_yaml, robot_messages, topics
-from glue_perception.bags.mcap_writer import McapWriter, Stream
+from glue_perception.bags.mcap_writer import McapWriter, OpenFile, Stream, create_file
 from glue_perception.bags.message_types import definition, type_hash, typestore
 from glue_perception.errors import BagError
 from glue_perception.types import ActionChunk, CameraFrame, KeyPatches, RobotState
 
 METADATA_RECORD = "glue"
 """Name of the MCAP record that holds our metadata: written first, so that an unfinished bag has it, and last."""
+
+LIBRARY = "glue"
+"""Who wrote a file, by its header."""
 
 
 class BagWriter:
@@ -30,13 +33,19 @@ class BagWriter:
     Args:
         path: The directory to make; must not exist.
         metadata: What the bag says of itself.
+        open_file: See `McapWriter`.
+
+    Attributes:
+        path: The directory.
+        kept: After a failure, topic -> messages that are in the bag; None while all is well.
 
     Raises:
         BagError: the path exists or cannot be written, or a value does not fit its message; so do all methods.
     """
 
-    def __init__(self, path: Path, metadata: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, metadata: Mapping[str, str], open_file: OpenFile = create_file) -> None:
         self.path = path
+        self.kept: dict[str, int] | None = None
         self._metadata = dict(metadata)
         self._channels: dict[str, int] = {}
         self._counts: dict[str, int] = {}
@@ -53,7 +62,7 @@ class BagWriter:
             raise BagError(f"cannot make {path}: {error.strerror}") from error
         self._mcap: McapWriter | None = None
         try:
-            self._mcap = McapWriter(path / self._file_name, "glue")
+            self._mcap = McapWriter(path / self._file_name, LIBRARY, open_file)
             self._mcap.add_metadata(METADATA_RECORD, self._metadata)
         except OSError as error:
             raise self._failure(error) from error
@@ -117,13 +126,16 @@ class BagWriter:
             mcap.add_metadata(METADATA_RECORD, self._metadata)
             mcap.add_metadata("rosbag2", {"serialized_metadata": metadata_yaml.dump(information)})
             mcap.close()
-            text = metadata_yaml.dump({"rosbag2_bagfile_information": information})
-            unfinished = self.path / f".{metadata_yaml.FILE_NAME}"
-            unfinished.write_text(text, encoding="utf-8")
-            unfinished.replace(self.path / metadata_yaml.FILE_NAME)
+            metadata_yaml.write(self.path, information)
         except OSError as error:
-            mcap.abort()
+            self._give_up(mcap)
             raise self._failure(error) from error
+
+    def _give_up(self, mcap: McapWriter | None) -> None:
+        if mcap is not None:
+            counts = mcap.written_counts()
+            self.kept = {topic: counts.get(channel_id, 0) for topic, channel_id in self._channels.items()}
+            mcap.abort()
 
     def _add(self, topic: str, stamp_ns: int, message: Any) -> None:
         if self._mcap is None:
@@ -153,20 +165,31 @@ class BagWriter:
         self._counts[topic] = self._counts.get(topic, 0) + 1
 
     def _information(self) -> dict[str, Any]:
-        records = [
-            metadata_yaml.TopicRecord(
-                topic,
-                topics.MESSAGE_TYPES[topic],
-                type_hash(topics.MESSAGE_TYPES[topic]),
-                self._counts.get(topic, 0),
-            )
-            for topic in self._channels
-        ]
-        start_ns = self._first_ns or 0
-        return metadata_yaml.bag_information(self._file_name, records, start_ns, self._log_ns, self._metadata)
+        counts = {topic: self._counts.get(topic, 0) for topic in self._channels}
+        return information_of(self._file_name, counts, self._first_ns or 0, self._log_ns, self._metadata)
 
     def _failure(self, error: OSError) -> BagError:
-        if self._mcap is not None:
-            self._mcap.abort()
-            self._mcap = None
+        mcap, self._mcap = self._mcap, None
+        self._give_up(mcap)
         return BagError(f"cannot write the bag {self.path}: {error.strerror or error}; is the disk full?")
+
+
+def information_of(
+    file_name: str, counts: Mapping[str, int], start_ns: int, end_ns: int, metadata: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what metadata.yaml says of a bag of one file.
+
+    Args:
+        file_name: Of the MCAP file.
+        counts: Known topic -> number of messages.
+        start_ns: Lowest log time.
+        end_ns: Highest log time.
+        metadata: What the bag says of itself.
+    """
+    records = [
+        metadata_yaml.TopicRecord(
+            topic, topics.MESSAGE_TYPES[topic], type_hash(topics.MESSAGE_TYPES[topic]), count
+        )
+        for topic, count in counts.items()
+    ]
+    return metadata_yaml.bag_information(file_name, records, start_ns, end_ns, dict(metadata))

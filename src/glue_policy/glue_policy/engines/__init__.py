@@ -45,7 +45,7 @@ def build_engine(
 
         return OpenVinoEngine(policy, num_key_patches, steps, config, threads)
     if config.name is EngineName.TRACED:
-        from glue_policy.traced import TracedPolicy
+        from glue_policy.engines.traced import TracedPolicy
 
         return TracedPolicy(policy, num_key_patches, steps)
     from glue_policy.engines.plain import PlainEngine

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from glue_perception.timing import LatencyRecorder
 from glue_policy.nets.ddim import Guide
-from glue_policy.policies.base import Batch
+from glue_policy.policies.base import Batch, Policy
 
 
 class PolicyEngine(ABC):
@@ -39,3 +39,21 @@ class PolicyEngine(ABC):
 
         The first guided chunk may take seconds longer, for what computes it to be built.
         """
+
+
+class PolicyEncode(nn.Module):
+    """`Policy.encode` of a list of tensors, which is what can be recorded or compiled.
+
+    Args:
+        policy: In evaluation mode.
+        keys: Of the observation, in the order of the tensors.
+    """
+
+    def __init__(self, policy: Policy, keys: tuple[str, ...]) -> None:
+        super().__init__()
+        self.policy = policy
+        self.keys = keys
+
+    def forward(self, *values: Tensor) -> Float[Tensor, "b w"]:
+        """Return the condition."""
+        return self.policy.encode(dict(zip(self.keys, values, strict=True)))

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from glue_perception.errors import ConfigError
-from glue_policy.engines.base import PolicyEngine
+from glue_policy.engines.base import PolicyEncode, PolicyEngine
 from glue_policy.engines.config import EngineConfig, Precision
 from glue_policy.engines.openvino_graph import Graph, compile_graph, compile_loop
 from glue_policy.engines.quartered import CellFeatures, FusedCondition, GlobalTokens, QuarteredEncoder
@@ -53,7 +53,7 @@ class OpenVinoEngine(PolicyEngine):
             self._quarters = self._quartered(policy, example, config, threads)
         else:
             values = tuple(example[key] for key in self._keys)
-            self._whole = compile_graph(_Encode(policy, self._keys), values, config.precision, threads)
+            self._whole = compile_graph(PolicyEncode(policy, self._keys), values, config.precision, threads)
         self._sampler = _sampler(policy, num_inference_steps, threads)
 
     @property
@@ -107,16 +107,6 @@ class OpenVinoEngine(PolicyEngine):
             compile_graph(FusedCondition(policy), (tokens, patch2, *others), Precision.FLOAT32, threads),
             config.reuse_max_difference,
         )
-
-
-class _Encode(nn.Module):
-    def __init__(self, policy: Policy, keys: tuple[str, ...]) -> None:
-        super().__init__()
-        self.policy = policy
-        self.keys = keys
-
-    def forward(self, *values: Tensor) -> Tensor:
-        return self.policy.encode(dict(zip(self.keys, values, strict=True)))
 
 
 class _Sample(nn.Module):

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,16 @@ def _openvino() -> Any:
     return openvino
 
 
+@cache
+def _core() -> Any:
+    """Return the one runtime of this process, which is never freed.
+
+    Its processor plugin gives the thread that loads it a stack for signals and unmaps that when the last runtime
+    goes, after which Ctrl-C is a segmentation fault (seen with 2026.4).
+    """
+    return _openvino().Core()
+
+
 def _convert(module: nn.Module, example: tuple[Tensor, ...]) -> Any:
     ov = _openvino()
     with _quiet(), torch.no_grad():
@@ -112,7 +123,6 @@ def _convert(module: nn.Module, example: tuple[Tensor, ...]) -> Any:
 
 
 def _compile(model: Any, precision: Precision, threads: int) -> Graph:
-    ov = _openvino()
     options = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
@@ -126,7 +136,7 @@ def _compile(model: Any, precision: Precision, threads: int) -> Graph:
         widths = _compress_weights(model)
         if widths:
             options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = math.gcd(*widths)
-    request = ov.Core().compile_model(model, "CPU", options).create_infer_request()
+    request = _core().compile_model(model, "CPU", options).create_infer_request()
 
     def run(*values: Tensor) -> Tensor:
         results = request.infer([np.ascontiguousarray(value.numpy()) for value in values])

@@ -7,6 +7,7 @@ checkpoint/       the averaged weights so far, as `glue eval --policy` takes the
 best/             those that did best, with evaluation.json, if the run is evaluated
 metrics.csv       loss, learning rate, speed
 evaluations.csv   success rates
+loss.png          both as a picture, left by `glue train` at its end
 tensorboard/      event files, if asked for
 ```
 """

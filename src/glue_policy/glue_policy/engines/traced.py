@@ -15,22 +15,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from glue_policy.engines.base import PolicyEngine
+from glue_policy.engines.base import PolicyEncode, PolicyEngine
 from glue_policy.nets.ddim import Guide
 from glue_policy.policies.base import ACTION_DIM, Batch, Policy
 
 WARM_UP_CALLS = 3
 """TorchScript's first calls are for its own measurements."""
-
-
-class _Encode(nn.Module):
-    def __init__(self, policy: Policy, keys: tuple[str, ...]) -> None:
-        super().__init__()
-        self.policy = policy
-        self.keys = keys
-
-    def forward(self, *values: Tensor) -> Tensor:
-        return self.policy.encode(dict(zip(self.keys, values, strict=True)))
 
 
 class _Sample(nn.Module):
@@ -71,7 +61,9 @@ class TracedPolicy(PolicyEngine):
         self._keys = tuple(sorted(policy.needs))
         noise = torch.zeros(1, policy.config.horizon, ACTION_DIM)
         with torch.no_grad():
-            self._encode = _record(_Encode(policy, self._keys), tuple(observation[k] for k in self._keys))
+            self._encode = _record(
+                PolicyEncode(policy, self._keys), tuple(observation[k] for k in self._keys)
+            )
             condition = torch.zeros(1, policy.condition_dim)
             self._sample = _record(_Sample(policy, num_inference_steps), (condition, noise))
         self._sample_guided: Any = None

@@ -1,0 +1,1 @@
+"""Measures the latencies of a set-up: camera, arm, gripper."""

@@ -1,0 +1,1 @@
+"""What `glue doctor` looks at: readings of this computer and robot, and pure checks over them."""

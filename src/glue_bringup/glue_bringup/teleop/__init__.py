@@ -1,0 +1,1 @@
+"""A person moves the arm: input devices and what they command."""
