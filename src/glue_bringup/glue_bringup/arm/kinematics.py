@@ -139,6 +139,27 @@ class ArmKinematics:
         ).vector.copy()
         return drift
 
+    def along(
+        self, joint_position_rad: Float[np.ndarray, "n 7"]
+    ) -> tuple[Float[np.ndarray, "n 6 7"], Float[np.ndarray, "n 3 3"], Float[np.ndarray, "n 3"]]:
+        """Return Jacobians, R_base_ee and tool positions [m] at many joint positions."""
+        pin, model, data, tool = self._pin, self._model, self._data, self._tool
+        count, world = len(joint_position_rad), pin.LOCAL_WORLD_ALIGNED
+        jacobian, rotation = np.empty((count, 6, 7)), np.empty((count, 3, 3))
+        position_m = np.empty((count, 3))
+        for k, q in enumerate(joint_position_rad):
+            jacobian[k] = pin.computeFrameJacobian(model, data, q, tool, world)
+            frame = data.oMf[tool]
+            rotation[k], position_m[k] = frame.rotation, frame.translation
+        return jacobian, rotation, position_m
+
+    def drifts(
+        self, joint_position_rad: Float[np.ndarray, "n 7"], joint_velocity_rad_s: Float[np.ndarray, "n 7"]
+    ) -> Float[np.ndarray, "n 6"]:
+        """Return `drift` at many joint positions."""
+        pairs = zip(joint_position_rad, joint_velocity_rad_s, strict=True)
+        return np.array([self.drift(q, dq) for q, dq in pairs])
+
     def clearance_m(self, joint_position_rad: Float[np.ndarray, "7"]) -> float:
         """Return the smallest distance between links that can meet; negative where they overlap."""
         pin = self._pin

@@ -43,6 +43,18 @@ class KinematicModel(Protocol):
         """Return the tool's acceleration [m/s^2, rad/s^2] that the joints' speeds alone cause."""
         ...
 
+    def along(
+        self, joint_position_rad: Float[np.ndarray, "n 7"]
+    ) -> tuple[Float[np.ndarray, "n 6 7"], Float[np.ndarray, "n 3 3"], Float[np.ndarray, "n 3"]]:
+        """Return Jacobians, R_base_ee and tool positions [m] at many joint positions."""
+        ...
+
+    def drifts(
+        self, joint_position_rad: Float[np.ndarray, "n 7"], joint_velocity_rad_s: Float[np.ndarray, "n 7"]
+    ) -> Float[np.ndarray, "n 6"]:
+        """Return `drift` at many joint positions."""
+        ...
+
     def clearance_m(self, joint_position_rad: Float[np.ndarray, "7"]) -> float:
         """Return the smallest distance between links that can meet; negative where they overlap."""
         ...

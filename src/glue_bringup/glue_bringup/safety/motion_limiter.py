@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import ruckig
 from jaxtyping import Float
 
 from glue_bringup.safety.config import MotionLimits, WorkspaceBox
+from glue_bringup.safety.ramp import Ramp, half_cross, rotations
 from glue_perception.geometry import (
     make_transform,
     matrix_from_rotation_6d,
@@ -29,7 +31,11 @@ MAX_STEP_S = 0.05
 """After a longer pause the motion goes on from where it was instead of leaping ahead."""
 
 BOX_TOLERANCE_M = 1e-6
-RAMP_FIRST_S, RAMP_GROWTH, MIN_RAMP_S = 0.008, 1.5, 1e-3
+RAMP_GAP_S = 0.03
+"""At most this between two points of a ramp, beside the corners of its acceleration."""
+
+RAMP_MERGE_S = 1e-3
+"""Corners that lie closer together count as one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,20 +159,23 @@ class AxisTriple:
         way, velocity, acceleration = self._trajectory.at_time(dt_s)
         return AxisState(state.position + np.array(way), np.array(velocity), np.array(acceleration))
 
-    def brake_duration_s(self, state: AxisState) -> float:
-        """Return how long the fastest way to rest takes."""
+    def brake_corners_s(self, state: AxisState) -> list[float]:
+        """Return the times at which an axis' jerk changes on the fastest way to rest, and that of the rest."""
         self._plan_brake(state)
-        return float(self._trajectory.duration)
+        corners = [float(self._trajectory.duration)]
+        for profile in self._trajectory.profiles[0]:
+            time_s = 0.0
+            for part_s in (*profile.brake.t, *profile.t):
+                if part_s > 0.0:
+                    time_s += part_s
+                    corners.append(time_s)
+        return corners
 
-    def brake_ramp(self, state: AxisState, times_s: Sequence[float]) -> list[AxisState]:
-        """Return the states on the fastest way to rest at the given times from now."""
+    def brake_ramp(self, state: AxisState, times_s: Sequence[float]) -> Float[np.ndarray, "n 3 3"]:
+        """Return way, velocity and acceleration on the fastest way to rest at the given times from now."""
         self._plan_brake(state)
-        duration_s = self._trajectory.duration
-        ramp = []
-        for time_s in times_s:
-            way, velocity, acceleration = self._trajectory.at_time(min(time_s, duration_s))
-            ramp.append(AxisState(state.position + np.array(way), np.array(velocity), np.array(acceleration)))
-        return ramp
+        duration_s, at_time = self._trajectory.duration, self._trajectory.at_time
+        return np.array([at_time(min(time_s, duration_s)) for time_s in times_s])
 
     def braking_reach(self, state: AxisState) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
         """Return the lowest and highest position of each axis on the fastest way to rest."""
@@ -302,27 +311,26 @@ class MotionLimiter:
             self._rotation.brake(now.angular, dt_s),
         )
 
-    def ramp(self, state: MotionState) -> list[tuple[float, MotionState]]:
-        """Return points on the fastest way from `state` to rest: time since the point before [s], and state.
+    def ramp(self, state: MotionState) -> Ramp:
+        """Return points on the fastest way from `state` to rest.
 
-        The points lie close at first, then ever further apart: every axis has a peak of acceleration half way through
-        its own ramp, whether that is short or long, and no peak is missed by more than a fifth of its time.
+        The tool's acceleration is linear in time between the corners of this way, so these are among the points:
+        what depends on it has its extremes there, or close by where the arm's posture changes.
         """
-        duration_s = max(
-            self._translation.brake_duration_s(state.linear), self._rotation.brake_duration_s(state.angular)
-        )
-        times_s, time_s = [], RAMP_FIRST_S
-        while time_s < duration_s:
-            times_s.append(time_s)
-            time_s *= RAMP_GROWTH
-        times_s.append(max(duration_s, MIN_RAMP_S))
+        corners_s = self._translation.brake_corners_s(state.linear)
+        corners_s += self._rotation.brake_corners_s(state.angular)
+        times_s = _merged(corners_s)
         ways = self._translation.brake_ramp(state.linear, times_s)
         turns = self._rotation.brake_ramp(state.angular, times_s)
-        rotation = state.rotation
-        return [
-            (gap_s, MotionState(_turn_matrix(turn.position) @ rotation, way, *_recharted(turn)))
-            for gap_s, way, turn in zip(np.diff(times_s, prepend=0.0), ways, turns, strict=True)
-        ]
+        turn, rate, change = turns[:, 0], turns[:, 1], turns[:, 2]
+        return Ramp(
+            time_s=np.array(times_s),
+            position_m=state.linear.position + ways[:, 0],
+            rotation=rotations(turn) @ state.rotation,
+            way=np.concatenate([ways[:, 0], turn], axis=1),
+            twist=np.concatenate([ways[:, 1], rate + half_cross(turn, rate)], axis=1),
+            twist_change=np.concatenate([ways[:, 2], change + half_cross(turn, change)], axis=1),
+        )
 
     def _kept_in_box(self, wanted: AxisState, dt_s: float) -> AxisState:
         now = self._state.linear
@@ -356,20 +364,17 @@ def _recharted(moved: AxisState) -> tuple[Float[np.ndarray, "3"], Float[np.ndarr
     return rate + _cross(turn, rate) / 2.0, change + _cross(turn, change) / 2.0
 
 
-def _turn_matrix(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
-    """Return the rotation by a vector (Rodrigues): a tenth of the time of the general function, for the ramps."""
-    x, y, z = vector.tolist()
-    square = x * x + y * y + z * z
-    angle = math.sqrt(square)
-    a = math.sin(angle) / angle if angle > 1e-8 else 1.0
-    b = (1.0 - math.cos(angle)) / square if angle > 1e-4 else 0.5
-    return np.array(
-        [
-            [1.0 - b * (y * y + z * z), b * x * y - a * z, b * x * z + a * y],
-            [b * x * y + a * z, 1.0 - b * (x * x + z * z), b * y * z - a * x],
-            [b * x * z - a * y, b * y * z + a * x, 1.0 - b * (x * x + y * y)],
-        ]
-    )
+def _merged(corners_s: list[float]) -> list[float]:
+    """Return the corners in order, close ones merged into the later, wide gaps filled evenly."""
+    times_s, before_s = [], 0.0
+    ordered_s = sorted(corners_s)
+    for corner_s, next_s in itertools.pairwise([*ordered_s, math.inf]):
+        if next_s - corner_s < RAMP_MERGE_S:
+            continue
+        parts = math.ceil((corner_s - before_s) / RAMP_GAP_S)
+        times_s += [before_s + (corner_s - before_s) * k / parts for k in range(1, parts)] + [corner_s]
+        before_s = corner_s
+    return times_s
 
 
 def _cross(a: Float[np.ndarray, "3"], b: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
