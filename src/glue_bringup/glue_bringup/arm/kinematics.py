@@ -166,8 +166,8 @@ class ArmKinematics:
         pin.updateGeometryPlacements(
             self._model, self._data, self._geometry, self._geometry_data, joint_position_rad
         )
-        pin.computeDistances(self._geometry, self._geometry_data)
-        return float(min(result.min_distance for result in self._geometry_data.distanceResults))
+        nearest = pin.computeDistances(self._geometry, self._geometry_data)
+        return float(self._geometry_data.distanceResults[nearest].min_distance)
 
     def lowest_m(self, joint_position_rad: Float[np.ndarray, "7"]) -> float:
         """Return the lowest height of forearm, wrist and palm above the base's plane; fingers are not counted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -176,7 +177,7 @@ class ChunkMaker:
         n = int(rng.integers(1, 17))
         position_m, turns = self._path(n, T_base_ee)
         rotations = np.stack([matrix_from_rotation_vector(t) @ T_base_ee[:3, :3] for t in turns])
-        values = {
+        values: dict[str, Any] = {
             "stamp_ns": now_ns - int(rng.integers(0, 150_000_000) if rng.random() < 0.1 else 0),
             "dt_s": float(rng.choice([0.02, 0.1, 0.1, 0.3])),
             "position_m": position_m,
@@ -205,11 +206,11 @@ class ChunkMaker:
         return rng.uniform(-1.5, 1.5, (n, 3)), rng.normal(size=(n, 3)) * 2.0
 
 
-Malformation = Callable[[dict[str, object], np.random.Generator], None]
+Malformation = Callable[[dict[str, Any], np.random.Generator], None]
 
 
 def _spoil(name: str, value: float) -> Malformation:
-    def apply(values: dict[str, object], rng: np.random.Generator) -> None:
+    def apply(values: dict[str, Any], rng: np.random.Generator) -> None:
         array = np.array(values[name], dtype=float)
         array.flat[int(rng.integers(array.size))] = value
         values[name] = array
@@ -218,27 +219,27 @@ def _spoil(name: str, value: float) -> Malformation:
 
 
 def _put(name: str, value: object) -> Malformation:
-    def apply(values: dict[str, object], rng: np.random.Generator) -> None:
+    def apply(values: dict[str, Any], rng: np.random.Generator) -> None:
         values[name] = value
 
     return apply
 
 
 def _shift(offset_ns: int) -> Malformation:
-    def apply(values: dict[str, object], rng: np.random.Generator) -> None:
+    def apply(values: dict[str, Any], rng: np.random.Generator) -> None:
         values["stamp_ns"] = max(0, int(str(values["stamp_ns"])) + offset_ns)
 
     return apply
 
 
 def _scale(name: str, factor: float) -> Malformation:
-    def apply(values: dict[str, object], rng: np.random.Generator) -> None:
+    def apply(values: dict[str, Any], rng: np.random.Generator) -> None:
         values[name] = np.array(values[name], dtype=float) * factor
 
     return apply
 
 
-def _parallel(values: dict[str, object], rng: np.random.Generator) -> None:
+def _parallel(values: dict[str, Any], rng: np.random.Generator) -> None:
     columns = np.array(values["rotation_6d"], dtype=float)
     columns[:, 3:] = columns[:, :3] * rng.choice([1.0, -1.0, 1e6]) + rng.choice([0.0, 1e-12, 1e-3])
     values["rotation_6d"] = columns

@@ -145,7 +145,8 @@ def _blended(last: TargetSample, newest: TargetSample, share: float) -> TargetSa
     """Return the target `share` of the way from the last to the newest; the gripper follows the newest."""
 
     def mixed(a: Float[np.ndarray, "3"], b: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
-        return a + share * (b - a)
+        between: np.ndarray = a + share * (b - a)
+        return between
 
     turn = rotation_vector(newest.T_base_ee[:3, :3] @ last.T_base_ee[:3, :3].T)
     rotation = matrix_from_rotation_vector(share * turn) @ last.T_base_ee[:3, :3]

@@ -100,7 +100,7 @@ class JointFollower:
         position = start.position + ramp.way @ start.inverse.T + null_way
         jacobian, rotation, position_m = self._model.along(position)
         missing = np.concatenate([ramp.position_m - position_m, _turns(ramp.rotation, rotation)], axis=1)
-        position = position + (_inverse(jacobian)[0] @ missing[:, :, None])[:, :, 0]
+        position = position + _least_motion(jacobian, missing)
         jacobian, _, _ = self._model.along(position)
         inverse, least = _inverse(jacobian)
         null = share[:, None] * start.null
@@ -147,6 +147,16 @@ def _inverse(
     inverted = np.where(values > _LEAST_EIGENVALUE, 1.0 / np.maximum(values, _LEAST_EIGENVALUE), 0.0)
     inverse = transposed @ ((vectors * inverted[..., None, :]) @ np.swapaxes(vectors, -1, -2))
     return inverse, np.sqrt(np.maximum(values[..., 0], 0.0))
+
+
+def _least_motion(
+    jacobian: Float[np.ndarray, "n 6 7"], way: Float[np.ndarray, "n 6"]
+) -> Float[np.ndarray, "n 7"]:
+    """Return the least joint motions for small ways of the tool."""
+    transposed = np.swapaxes(jacobian, 1, 2)
+    damped = jacobian @ transposed + _LEAST_EIGENVALUE * np.eye(6)
+    motion: np.ndarray = (transposed @ np.linalg.solve(damped, way[:, :, None]))[:, :, 0]
+    return motion
 
 
 def _error(

@@ -39,7 +39,8 @@ def rotations(vector: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3 3"]:
     small = square < 1e-8
     a = np.where(small, 1.0 - square / 6.0, np.sin(angle) / angle)
     b = np.where(small, 0.5 - square / 24.0, (1.0 - np.cos(angle)) / np.maximum(square, 1e-12))
-    return np.eye(3) + a[:, None, None] * skew + b[:, None, None] * (skew @ skew)
+    turned: np.ndarray = np.eye(3) + a[:, None, None] * skew + b[:, None, None] * (skew @ skew)
+    return turned
 
 
 def half_cross(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:

@@ -11,7 +11,8 @@ from glue_bringup.arm.limits import RobotLimits
 from glue_bringup.safety.chunk_admission import refusal
 from glue_bringup.safety.chunk_executor import ChunkExecutor, SeamJump, TargetSample
 from glue_bringup.safety.config import SafetyConfig
-from glue_bringup.safety.joint_guard import JointGuard, JointMotion
+from glue_bringup.safety.joint_guard import JointGuard
+from glue_bringup.safety.joint_path import JointMotion
 from glue_bringup.safety.kinematic_model import KinematicModel
 from glue_bringup.safety.motion_limiter import MAX_STEP_S, MotionLimiter, MotionState
 from glue_bringup.safety.reasons import Reason, line_for
