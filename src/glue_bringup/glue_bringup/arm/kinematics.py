@@ -73,7 +73,7 @@ class ArmKinematics:
             import coal
             import pinocchio
         except ImportError as error:
-            raise MissingDependencyError("Pinocchio is not installed; run: pip install pin") from error
+            raise MissingDependencyError("Pinocchio is not installed; run: pip install pin coal") from error
         self.limits = limits
         self._pin = pinocchio
         self._model: Any = pinocchio.Model()
