@@ -29,8 +29,6 @@ from glue_perception.errors import ConfigError, NotReadyError
 from glue_perception.timing import NS_PER_S
 from glue_perception.types import ActionChunk, KeyPatches, RobotState
 
-DEFAULT_TICK_NS = 10_000_000
-
 
 @dataclass(frozen=True)
 class SafetyEvent:
@@ -120,8 +118,8 @@ class SafetySupervisor:
         self._watchdogs = Watchdogs(config.watchdogs, limits, follows=not config.dry_run)
         self._low_m, self._high_m = np.array(config.workspace.min_m), np.array(config.workspace.max_m)
         self._last_ns: int | None = None
-        self._tick_ns = DEFAULT_TICK_NS
-        self._ahead_ns = 0
+        self._tick_ns = 0
+        self._clock_was_behind = False
         self._gripper_width_m = 0.0
         self._latches = Latches()
         self._mode, self._reason = SupervisorMode.HOLD, str(Reason.WAITING)
@@ -140,7 +138,7 @@ class SafetySupervisor:
         self._limiter.reset(state.T_base_ee)
         self._watchdogs.reset(now_ns)
         self._gripper_width_m = self._clamped_width(state.gripper_width_m)
-        self._last_ns = now_ns
+        self._last_ns, self._tick_ns, self._clock_was_behind = now_ns, 0, False
         self._enter(now_ns, SupervisorMode.HOLD, hold_reason(self._latches, None, None, Reason.WAITING))
 
     def submit(self, chunk: ActionChunk, now_ns: int) -> SubmitResult:
@@ -240,12 +238,13 @@ class SafetySupervisor:
         """Return the fault of the clock, if any, and the time step."""
         last_ns = self._last_ns if self._last_ns is not None else now_ns
         if now_ns < last_ns:
-            self._ahead_ns += self._tick_ns
+            self._clock_was_behind = True
             return Reason.CLOCK_BACKWARDS, self._tick_ns / NS_PER_S
-        # What was moved on while the clock stood behind is not moved on again: that would be a leap.
-        gap_ns = now_ns - last_ns
-        elapsed_ns = max(min(gap_ns, self._tick_ns), gap_ns - self._ahead_ns)
-        self._ahead_ns = 0
+        elapsed_ns = now_ns - last_ns
+        if self._clock_was_behind:
+            # What was moved on while the clock stood behind is not moved on again: that would be a leap.
+            elapsed_ns = min(elapsed_ns, self._tick_ns)
+        self._clock_was_behind = False
         self._last_ns = now_ns
         if elapsed_ns:
             self._tick_ns = elapsed_ns
