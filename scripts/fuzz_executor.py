@@ -26,13 +26,14 @@ def main() -> int:
     total = FuzzReport()
     with ProcessPoolExecutor(args.workers) as pool:
         for part in pool.map(fuzz, [share] * args.workers, range(args.seed, args.seed + args.workers)):
-            total.chunks += part.chunks
-            total.outcomes += part.outcomes
-            total.reasons += part.reasons
-            total.broken += part.broken
+            total.add(part)
     print(f"{total.chunks} chunks in {time.perf_counter() - start_s:.0f} s by {args.workers} processes")
     print("  " + ", ".join(f"{n} {name}" for name, n in total.outcomes.most_common()))
     print("  ticks by reason: " + ", ".join(f"{name} {n}" for name, n in total.reasons.most_common()))
+    print(
+        "  nearest to each bound: "
+        + ", ".join(f"{name} {share:.3f}" for name, share in total.largest.items())
+    )
     for line in total.broken:
         print(f"  BROKEN {line}")
     print("no limit exceeded" if not total.broken else f"{len(total.broken)} limits exceeded")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from glue_bringup.arm.impedance_gains import PANDA_HOME_RAD
 from glue_bringup.arm.kinematics import ArmKinematics
 from glue_bringup.arm.limits import RobotModel, limits_for
-from glue_bringup.faults.motion_audit import violations
+from glue_bringup.faults.motion_audit import largest_shares, violations
 from glue_bringup.safety.config import (
     ExecutorConfig,
     MotionLimits,
@@ -21,9 +21,10 @@ from glue_bringup.safety.config import (
     WatchdogConfig,
     WorkspaceBox,
 )
+from glue_bringup.safety.ramp import rotations
 from glue_bringup.safety.supervisor import SafetySupervisor
 from glue_perception.errors import InvalidValueError
-from glue_perception.geometry import make_transform, matrix_from_rotation_vector, rotation_6d_from_matrix
+from glue_perception.geometry import make_transform, rotation_6d_from_matrix
 from glue_perception.types import ActionChunk, RobotState
 
 HAND_M = 0.1034
@@ -45,13 +46,29 @@ class FuzzReport:
         chunks: How many were made.
         outcomes: `malformed`: not even a chunk; `refused`; `accepted`.
         reasons: Ticks by reason.
+        largest: How near any motion came to each bound, 1 being the bound; all joints together.
         broken: Limits that were exceeded, with the seed of the episode.
     """
 
     chunks: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    largest: dict[str, float] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+
+    def note(self, shares: Mapping[str, float]) -> None:
+        """Take in the shares of one more motion."""
+        for name, share in shares.items():
+            kind = f"{name.partition(' of ')[0]} of a joint" if "joint" in name else name
+            self.largest[kind] = max(share, self.largest.get(kind, 0.0))
+
+    def add(self, other: FuzzReport) -> None:
+        """Take in another part of the same fuzz."""
+        self.chunks += other.chunks
+        self.outcomes += other.outcomes
+        self.reasons += other.reasons
+        self.note(other.largest)
+        self.broken += other.broken
 
 
 def fuzz(chunks: int, seed: int, with_joints: bool = True) -> FuzzReport:
@@ -121,6 +138,7 @@ def _episode(
         path = supervisor.joint_path
         if path is not None:
             joints.append(path.position)
+    report.note(largest_shares(poses, joints, tick_ns / 1e9, limits, config))
     for broken in violations(poses, joints, tick_ns / 1e9, limits, config):
         report.broken.append(f"episode {name} ({robot.value}, {motion}, tick {tick_ns / 1e6:g} ms): {broken}")
     if with_joints:
@@ -176,12 +194,11 @@ class ChunkMaker:
             self._turn = rng.normal(size=3) * rng.choice([0.1, 0.6, 2.0])
         n = int(rng.integers(1, 17))
         position_m, turns = self._path(n, T_base_ee)
-        rotations = np.stack([matrix_from_rotation_vector(t) @ T_base_ee[:3, :3] for t in turns])
         values: dict[str, Any] = {
             "stamp_ns": now_ns - int(rng.integers(0, 150_000_000) if rng.random() < 0.1 else 0),
             "dt_s": float(rng.choice([0.02, 0.1, 0.1, 0.3])),
             "position_m": position_m,
-            "rotation_6d": rotation_6d_from_matrix(rotations),
+            "rotation_6d": rotation_6d_from_matrix(rotations(turns) @ T_base_ee[:3, :3]),
             "gripper_width_m": rng.uniform(-0.05, 0.2, n),
         }
         if rng.random() < 0.15:

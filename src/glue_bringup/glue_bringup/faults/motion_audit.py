@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +18,8 @@ BOX_SLACK_M = 1e-5
 MARGIN_SHARE = 0.95
 """Of the joints' margin: between two checked points of a ramp a joint may go a little further."""
 
+ORDERS = ("velocity", "acceleration", "jerk")
+
 
 def violations(
     poses: Sequence[Float[np.ndarray, "4 4"]],
@@ -29,9 +30,7 @@ def violations(
 ) -> list[str]:
     """Return each limit that a commanded motion broke, with what was seen; empty if none.
 
-    Velocity, acceleration and jerk are mean values over one, two and three ticks, which no true value's bound may be
-    exceeded by. Besides the robot's table the configured, lower bounds of the tool's motion are asked for, the box,
-    and the margin of the joints' ranges.
+    Besides what `largest_shares` measures the box is asked for, and the margin of the joints' ranges.
 
     Args:
         poses: T_base_ee at every tick.
@@ -40,56 +39,55 @@ def violations(
         limits: The robot's own table.
         config: The settings that were in force.
     """
-    stacked = np.array(poses)
-    if not np.isfinite(stacked).all():
+    if not np.isfinite(np.array(poses)).all():
         return ["a commanded pose is not finite"]
-    found = []
-    motion = config.motion
-    omega = np.array(
-        [rotation_vector(b[:3, :3] @ a[:3, :3].T) / dt_s for a, b in itertools.pairwise(stacked)]
-    )
-    linear = (
-        motion.translation_velocity_m_s,
-        motion.translation_acceleration_m_s2,
-        motion.translation_jerk_m_s3,
-    )
-    angular = (
-        motion.rotation_velocity_rad_s,
-        motion.rotation_acceleration_rad_s2,
-        motion.rotation_jerk_rad_s3,
-    )
-    velocity = np.diff(stacked[:, :3, 3], axis=0) / dt_s
-    for kind, rates, bounds in (("translation", velocity, linear), ("rotation", omega, angular)):
-        for order, (name, bound) in enumerate(zip(("velocity", "acceleration", "jerk"), bounds, strict=True)):
-            largest = float(
-                np.linalg.norm(np.diff(rates, order, axis=0) / dt_s**order, axis=1).max(initial=0.0)
-            )
-            if largest > bound * (1 + SLACK):
-                found.append(f"{kind} {name} {largest:.4g} > {bound:g}")
+    shares = largest_shares(poses, joints_rad, dt_s, limits, config)
+    found = [f"{name} is {share:.3f} of its bound" for name, share in shares.items() if share > 1 + SLACK]
     low, high = np.array(config.workspace.min_m), np.array(config.workspace.max_m)
-    if np.any(stacked[:, :3, 3] < low - BOX_SLACK_M) or np.any(stacked[:, :3, 3] > high + BOX_SLACK_M):
+    position_m = np.array(poses)[:, :3, 3]
+    if np.any(position_m < low - BOX_SLACK_M) or np.any(position_m > high + BOX_SLACK_M):
         found.append("the workspace box was left")
-    return found + (_joint_violations(np.array(joints_rad), dt_s, limits, config) if len(joints_rad) else [])
-
-
-def _joint_violations(
-    joints_rad: Float[np.ndarray, "n 7"], dt_s: float, limits: RobotLimits, config: SafetyConfig
-) -> list[str]:
-    found = []
-    margin = MARGIN_SHARE * config.joints.position_margin_rad
-    low, high = np.array(limits.joint_position_min_rad), np.array(limits.joint_position_max_rad)
-    room = np.minimum(joints_rad - low, high - joints_rad).min(axis=0)
-    if room.min() < margin:
-        found.append(f"joint {int(room.argmin()) + 1} came within {room.min():.4f} rad of its end")
-    tables = (
-        limits.joint_velocity_rad_s,
-        limits.joint_acceleration_rad_s2,
-        limits.joint_jerk_rad_s3,
-    )
-    rates = joints_rad
-    for name, table in zip(("velocity", "acceleration", "jerk"), tables, strict=True):
-        rates = np.diff(rates, axis=0) / dt_s
-        share = np.abs(rates).max(axis=0, initial=0.0) / np.array(table)
-        if share.max() > 1 + SLACK:
-            found.append(f"{name} of joint {int(share.argmax()) + 1} is {share.max():.3f} of the table's")
+    if len(joints_rad):
+        q = np.array(joints_rad)
+        ends = np.array(limits.joint_position_min_rad), np.array(limits.joint_position_max_rad)
+        room = np.minimum(q - ends[0], ends[1] - q).min(axis=0)
+        if room.min() < MARGIN_SHARE * config.joints.position_margin_rad:
+            found.append(f"joint {int(room.argmin()) + 1} came within {room.min():.4f} rad of its end")
     return found
+
+
+def largest_shares(
+    poses: Sequence[Float[np.ndarray, "4 4"]],
+    joints_rad: Sequence[Float[np.ndarray, "7"]],
+    dt_s: float,
+    limits: RobotLimits,
+    config: SafetyConfig,
+) -> dict[str, float]:
+    """Return how near a motion came to each bound: 1 is the bound. For the arguments see `violations`.
+
+    Velocity, acceleration and jerk are mean values over one, two and three ticks, which no true value's bound may be
+    exceeded by. The tool's are norms, as shares of the configured bounds, which are below the robot's; a joint's is
+    the largest of the seven, as share of the robot's own table.
+    """
+    stacked, motion = np.array(poses), config.motion
+    turned = stacked[1:, :3, :3] @ np.swapaxes(stacked[:-1, :3, :3], 1, 2)
+    still = np.abs(turned - np.eye(3)).max(axis=(1, 2)) < 1e-15
+    angular = np.array([np.zeros(3) if s else rotation_vector(R) for s, R in zip(still, turned, strict=True)])
+    linear = np.diff(stacked[:, :3, 3], axis=0)
+    shares = {}
+    for kind, rates in (("translation", linear / dt_s), ("rotation", angular / dt_s)):
+        for order, name in enumerate(ORDERS):
+            unit = "m" if kind == "translation" else "rad"
+            power = f"s{order + 1}" if order else "s"
+            bound = getattr(motion, f"{kind}_{name}_{unit}_{power}")
+            shares[f"{kind} {name}"] = float(np.linalg.norm(rates, axis=1).max(initial=0.0)) / bound
+            rates = np.diff(rates, axis=0) / dt_s
+    rates = np.array(joints_rad)
+    for order, name in enumerate(ORDERS if len(rates) else ()):
+        rates = np.diff(rates, axis=0) / dt_s
+        power = f"s{order + 1}" if order else "s"
+        share = np.abs(rates).max(axis=0, initial=0.0) / np.array(
+            getattr(limits, f"joint_{name}_rad_{power}")
+        )
+        shares[f"{name} of joint {int(share.argmax()) + 1}"] = float(share.max())
+    return shares

@@ -71,19 +71,27 @@ class ChunkExecutor:
 
     def set_chunk(self, chunk: ActionChunk, now_ns: int) -> SeamJump | None:
         """Put a chunk in force instead of the last one; return the step of the target, None without a last one."""
-        before = self.sample(now_ns)
+        before = self._target(now_ns)
         if self._last is not None and before is not None and self._chunk is not None:
             self._last.set_chunk(self._chunk, now_ns)
             self._taken_over_ns = now_ns
         self._chunk = chunk
         self._rotations = matrix_from_rotation_6d(chunk.rotation_6d)
         self._turns = {}
-        after = self._sample_newest(now_ns)
-        if before is None or after is None:
+        if before is None or self.is_expired(chunk, now_ns):
             return None
-        turn = rotation_vector(after.T_base_ee[:3, :3] @ before.T_base_ee[:3, :3].T)
-        step_m = after.T_base_ee[:3, 3] - before.T_base_ee[:3, 3]
-        return SeamJump(float(np.linalg.norm(step_m)), float(np.linalg.norm(turn)))
+        position_m, rotation, _ = self._pose(chunk, now_ns)
+        turn = rotation_vector(rotation @ before[1].T)
+        return SeamJump(float(np.linalg.norm(position_m - before[0])), float(np.linalg.norm(turn)))
+
+    def _target(self, now_ns: int) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3 3"]] | None:
+        """Return position [m] and rotation of `sample`, without the velocities where these cost extra."""
+        if self._last is not None:
+            sample = self.sample(now_ns)
+            return None if sample is None else (sample.T_base_ee[:3, 3], sample.T_base_ee[:3, :3])
+        if self._chunk is None or self.is_expired(self._chunk, now_ns):
+            return None
+        return self._pose(self._chunk, now_ns)[:2]
 
     def clear(self) -> None:
         """Forget the chunk."""

@@ -196,7 +196,7 @@ class JointGuardConfig:
     position_margin_rad: float = 0.1
     position_stop_rad: float = 0.02
     velocity_share: float = 0.85
-    acceleration_share: float = 0.7
+    acceleration_share: float = 0.8
     jerk_share: float = 0.8
     min_singular_value: float = 0.05
     self_collision_margin_m: float = 0.02
