@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup rendering demo test lint types unit ros lock clean
+.PHONY: help setup rendering demo test lint types adapters unit ros lock clean
 
 # The first of these that is Python 3.11 or 3.12; on Ubuntu 24.04 that is ROS 2's own interpreter.
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
@@ -33,13 +33,17 @@ rendering: $(VENV)/.ready
 demo: setup
 	@$(BIN)/glue demo --output out/demo
 
-test: setup lint types unit ros
+test: setup lint types adapters unit ros
 
 lint: $(VENV)/.ready
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 types: $(VENV)/.ready
 	@$(BIN)/mypy
+
+# The adapters of segment-anything, open_clip_torch and groundingdino-py, in environments of their own.
+adapters: $(VENV)/.ready
+	@bash scripts/test_authors_packages.sh "$(CURDIR)/$(BIN)"
 
 unit: $(VENV)/.ready
 	@$(BIN)/python -m pytest -q --durations=10

@@ -27,5 +27,5 @@ set +u
 # shellcheck disable=SC1091
 source install/local_setup.bash
 set -u
-# Only the project's own pytest plugin: those that ROS 2 brings need more than the locked packages.
-PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 "$bin/python" -m pytest -q -p pytest_timeout -m ros
+# Of the pytest plugins that ROS 2 brings only launch_pytest: the others need more than the locked packages.
+PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 "$bin/python" -m pytest -q -p pytest_timeout -p launch_pytest.plugin -m ros

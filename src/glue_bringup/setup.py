@@ -1,5 +1,7 @@
 """For colcon alone: where ROS looks for a package's marker and manifest. All metadata is in pyproject.toml."""
 
+from pathlib import Path
+
 from setuptools import Distribution, setup
 
 
@@ -17,5 +19,6 @@ setup(
         ("share/ament_index/resource_index/packages", ["resource/glue_bringup"]),
         # With --symlink-install colcon builds among links to the files named here, so pyproject.toml is one of them.
         ("share/glue_bringup", ["package.xml", "pyproject.toml"]),
+        ("share/glue_bringup/launch", sorted(map(str, Path("launch").glob("*.launch.py")))),
     ],
 )

@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 import yaml
 from episodes import ITERATORS, Episode, read_all
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from glue_perception.bags import topics
+from glue_perception.bags import messages, topics
 from glue_perception.bags.mcap_writer import McapWriter, Stream
-from glue_perception.bags.message_types import definition, message_class, typestore
+from glue_perception.bags.message_types import DEFINITIONS_DIR, definition, message_class, typestore
 from glue_perception.bags.messages import header
 from glue_perception.bags.reader import BagReader, UnfinishedBagWarning
 from glue_perception.bags.writer import BagWriter
 from glue_perception.errors import BagError
+from glue_perception.types import ActionChunk
 
 
 @pytest.fixture
@@ -222,6 +224,26 @@ def test_another_definition_of_our_type(tmp_path):
     text = definition("glue_msgs/msg/ActionChunk").replace("float64 dt", "float32 dt")
     path = forged(tmp_path / "bag", topics.ACTION_CHUNK, b"\0\1\0\0", text=text)
     assert "float32 dt" in read_forged(path, "chunks")
+
+
+def test_a_bag_from_before_a_field_was_added_is_read(tmp_path):
+    kind = "glue_msgs/msg/ActionChunk"
+    store = get_typestore(Stores.ROS2_JAZZY)
+    for file in sorted(DEFINITIONS_DIR.glob("Action*.msg"), reverse=True):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        before = "\n".join(line for line in lines if not line.startswith("uint32 frozen"))
+        store.register(get_types_from_msg(before, f"glue_msgs/msg/{file.stem}"))
+    chunk = ActionChunk(5, 0.1, np.full((2, 3), 0.4), np.tile([1.0, 0, 0, 0, 1, 0], (2, 1)), np.full(2, 0.04))
+    new = messages.action_chunk_message(chunk)
+    old = store.types[kind](header=new.header, dt=new.dt, targets=new.targets)
+    text = store.generate_msgdef(kind, ros_version=2)[0]
+    assert "frozen" not in text
+    path = forged(tmp_path / "bag", topics.ACTION_CHUNK, bytes(store.serialize_cdr(old, kind)), text=text)
+    with pytest.warns(UnfinishedBagWarning), BagReader(path) as bag:
+        (read,) = bag.chunks()
+    np.testing.assert_array_equal(read.position_m, chunk.position_m)
+    np.testing.assert_array_equal(read.gripper_width_m, chunk.gripper_width_m)
+    assert (read.stamp_ns, read.frozen) == (5, 0)
 
 
 def outcome(path: Path) -> str:

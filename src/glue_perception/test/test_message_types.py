@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from glue_perception.bags import topics
-from glue_perception.bags.message_types import DEFINITIONS_DIR, check_schema, definition, type_hash, typestore
+from glue_perception.bags.message_types import DEFINITIONS_DIR, decoder_for, definition, type_hash, typestore
 from glue_perception.errors import BagError
 
 GLUE_MSGS = Path(__file__).parents[2] / "glue_msgs"
@@ -46,7 +46,7 @@ def test_a_definition_as_ros_writes_it_is_accepted():
     text += "\nuint8 A=1\nuint8 B = 2 # comment\n"
     for part in reversed(parts):
         text += "=" * 80 + "\n" + part
-    check_schema("glue_msgs/msg/KeyPatchArray", "ros2msg", text.encode(), "test")
+    decoder_for("glue_msgs/msg/KeyPatchArray", "ros2msg", text.encode(), "test")
 
 
 @pytest.mark.parametrize(
@@ -57,4 +57,4 @@ def test_other_fields_are_refused(old, new):
     text = definition("glue_msgs/msg/KeyPatchArray")
     assert old in text
     with pytest.raises(BagError, match="differs"):
-        check_schema("glue_msgs/msg/KeyPatchArray", "ros2msg", text.replace(old, new).encode(), "test")
+        decoder_for("glue_msgs/msg/KeyPatchArray", "ros2msg", text.replace(old, new).encode(), "test")

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
 
 from glue_bringup.arm.base import ArmDriver
 from glue_bringup.gripper.base import Gripper
-from glue_bringup.recording.record import Record
 from glue_bringup.safety.chunk_executor import SeamJump
 from glue_bringup.safety.reasons import Reason
 from glue_bringup.safety.state_machine import SupervisorMode
 from glue_bringup.safety.supervisor import SafetySupervisor
 from glue_perception.types import ActionChunk, RobotState
+
+
+class ControlRecord(Protocol):
+    """Where control writes down what it did: an `EpisodeRecorder`, or the topics of a graph."""
+
+    def target(self, stamp_ns: int, T_base_ee: Float[np.ndarray, "4 4"], /) -> None:
+        """Take a pose handed to the arm."""
+        ...
+
+    def safety_event(self, stamp_ns: int, mode: str, reason: str, /) -> None:
+        """Take a decision of the safety supervisor."""
+        ...
 
 
 class ControlStep:
@@ -37,7 +52,7 @@ class ControlStep:
         supervisor: SafetySupervisor,
         arm: ArmDriver,
         gripper: Gripper,
-        recorder: Record | None,
+        recorder: ControlRecord | None,
         in_force: Callable[[int, int], None] = lambda stamp_ns, now_ns: None,
         held: Callable[[int], None] = lambda now_ns: None,
     ) -> None:
@@ -47,6 +62,7 @@ class ControlStep:
         self._recorder = recorder
         self._in_force = in_force
         self._held = held
+        self._kept: Float[np.ndarray, "4 4"] | None = None
         self.holds: Counter[str] = Counter()
         self.jumps: list[SeamJump] = []
 
@@ -61,7 +77,9 @@ class ControlStep:
             self.jumps.append(result.jump)
 
     def tick(self, now_ns: int, state: RobotState) -> None:
-        """Ask the supervisor for the command of this instant and pass it on; a dry run sends nothing.
+        """Ask the supervisor for the command of this instant and pass it on.
+
+        In a dry run the arm is kept where it is at the first tick instead, and the gripper is left alone.
 
         Raises:
             HardwareError: arm or gripper no longer obeys.
@@ -69,7 +87,11 @@ class ControlStep:
         command = self._supervisor.step(now_ns, state)
         if command.mode is not SupervisorMode.ACTIVE and command.reason != Reason.WAITING:
             self._held(now_ns)
-        if not self._supervisor.dry_run:
+        if self._supervisor.dry_run:
+            if self._kept is None:
+                self._kept = state.T_base_ee
+            self._arm.set_target(self._kept)  # without targets the driver's own time-out would end control
+        else:
             self._arm.set_target(command.T_base_ee)
             self._gripper.command(command.gripper_width_m)
         if self._recorder is not None:

@@ -97,12 +97,12 @@ class Perceiver:
         is_newer, self._newest_ns = frame.stamp_ns > self._newest_ns, max(frame.stamp_ns, self._newest_ns)
         if self._recorder is not None and is_newer:
             self._recorder.frame(frame)
-            self._recorder.robot_state(_at(state, frame.stamp_ns), measured_ns=state.stamp_ns)
+            self._recorder.robot_state(state_at(state, frame.stamp_ns), measured_ns=state.stamp_ns)
             self._recorder.key_patches(patches)
-        return Observation(frame, patches, _at(state, frame.stamp_ns))
+        return Observation(frame, patches, state_at(state, frame.stamp_ns))
 
 
-def _at(state: RobotState, stamp_ns: int) -> RobotState:
+def state_at(state: RobotState, stamp_ns: int) -> RobotState:
     """Return the state under the frame's stamp: replay joins frame and state by it."""
     return RobotState(
         stamp_ns=stamp_ns,

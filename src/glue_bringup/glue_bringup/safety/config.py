@@ -225,7 +225,7 @@ class SafetyConfig:
         watchdogs: Ages and plausibility.
         joints: Margins in the joints.
         gripper_max_width_m: Openings are clamped to 0 .. this; 0.08 m is the Franka Hand's.
-        dry_run: Everything is computed, recorded and reported, and nothing is sent to arm and gripper.
+        dry_run: Everything is computed, recorded and reported, and the arm is kept where it is.
 
     Raises:
         ConfigError: see the parts.

@@ -187,7 +187,7 @@ class SafetySupervisor:
 
     @property
     def dry_run(self) -> bool:
-        """Whether commands are computed only, and not to be sent."""
+        """Whether commands are computed only: the arm is to stay where it is."""
         return self._config.dry_run
 
     @property

@@ -34,14 +34,18 @@ class SafetyEvent:
     reason: str
 
 
+def nanoseconds(time: Any) -> int:
+    """Return a builtin_interfaces/Time in ns."""
+    return int(time.sec) * NS_PER_S + int(time.nanosec)
+
+
 def stamp_ns_of(message: Any) -> int:
     """Return a message's header stamp.
 
     Raises:
         BagError: it lies before 1970.
     """
-    stamp = message.header.stamp
-    ns = int(stamp.sec) * NS_PER_S + int(stamp.nanosec)
+    ns = nanoseconds(message.header.stamp)
     if ns < 0:
         raise BagError(f"a message is stamped {ns} ns, before 1970")
     return ns

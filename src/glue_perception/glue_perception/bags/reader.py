@@ -23,7 +23,7 @@ from glue_perception.bags import (
     topics,
 )
 from glue_perception.bags.mcap_file import McapFile
-from glue_perception.bags.message_types import check_schema, typestore
+from glue_perception.bags.message_types import Buffer, decoder_for
 from glue_perception.bags.writer import METADATA_RECORD
 from glue_perception.errors import BagError
 from glue_perception.timing import NS_PER_S
@@ -247,12 +247,11 @@ class BagReader:
         """Yield (topic, message) by log time; the files of a split bag follow each other."""
         for file in self._files:
             channels = {c.id: c.topic for c in file.channels.values() if c.topic in wanted}
-            for channel_id in channels:
-                self._check(file, channel_id)
+            decoders = {channel_id: self._decoder(file, channel_id) for channel_id in channels}
             for raw in file.messages(set(channels)):
                 topic = channels[raw.channel_id]
                 try:
-                    message = typestore().deserialize_cdr(raw.data, topics.MESSAGE_TYPES[topic])
+                    message = decoders[raw.channel_id](raw.data)
                 except Exception as error:  # the decoder is generated code, which meets forged bytes here
                     raise BagError(
                         f"{self.path}: a message on {topic} at {raw.log_ns} ns cannot be decoded ({error}); "
@@ -260,7 +259,7 @@ class BagReader:
                     ) from error
                 yield topic, message
 
-    def _check(self, file: McapFile, channel_id: int) -> None:
+    def _decoder(self, file: McapFile, channel_id: int) -> Callable[[Buffer], Any]:
         channel = file.channels[channel_id]
         schema = file.schemas.get(channel.schema_id)
         expected = topics.MESSAGE_TYPES[channel.topic]
@@ -271,7 +270,7 @@ class BagReader:
             raise BagError(
                 f"{file.path}: {channel.topic} is encoded as {channel.message_encoding[:20]!r}, not cdr"
             )
-        check_schema(expected, schema.encoding, schema.data, str(file.path))
+        return decoder_for(expected, schema.encoding, schema.data, str(file.path))
 
     def _has(self, topic: str) -> bool:
         return any(c.topic == topic for file in self._files for c in file.channels.values())

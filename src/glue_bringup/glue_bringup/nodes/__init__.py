@@ -1,0 +1,1 @@
+"""The ROS 2 graph: thin shells that connect components to topics, services and parameters."""

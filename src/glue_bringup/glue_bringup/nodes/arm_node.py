@@ -1,0 +1,203 @@
+"""`arm_node`: the sole source of robot targets: supervisor, arm and gripper behind topics and services."""
+
+from __future__ import annotations
+
+import queue
+import sys
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from glue_msgs.msg import ActionChunk, ChunkExecution, KeyPatchArray, RobotState, SafetyEvent, TargetPose
+from glue_msgs.srv import Hold, RecoverFromError, Release, ResetSafety
+from jaxtyping import Float
+from sensor_msgs.msg import JointState
+
+from glue_bringup.arm.franky_arm import FrankyArm, FrankyArmConfig
+from glue_bringup.arm.limits import RobotModel
+from glue_bringup.gripper.franky_gripper import FrankyGripper
+from glue_bringup.loop.control_worker import ControlWorker
+from glue_bringup.loop.guarded_supervisor import guarded_supervisor
+from glue_bringup.loop.mailbox import Mailbox
+from glue_bringup.loop.recent_latencies import RecentLatencies
+from glue_bringup.loop.worker import Worker
+from glue_bringup.nodes import names, parameters, qos
+from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
+from glue_bringup.nodes.simulated_robot import SIMULATED, simulated_robot_ip
+from glue_bringup.robot_config import RobotConfig
+from glue_bringup.task_config import load_task
+from glue_perception.bags import messages, robot_messages, topics
+from glue_perception.ros_conversions import ros_message
+from glue_perception.types import RobotState as State
+
+WAIT_S = 0.1
+
+
+class ArmNode(ShellNode):
+    """Control runs in the worker's thread. Active: the arm is under control and holds until chunks come."""
+
+    def __init__(self) -> None:
+        super().__init__("arm_node")
+        self._task_name = parameters.text(
+            self, "task", "push_button", "a shipped task, or a task's YAML file"
+        )
+        self._robot_ip = parameters.text(
+            self,
+            "robot_ip",
+            "",
+            "address of the robot, or `simulated`: the one that sim_node announces; empty: the task's own",
+        )
+        models = ["", *(model.value for model in RobotModel)]
+        self._model = parameters.choice(
+            self, "robot_model", "", models, "which robot it is; empty: the task's own"
+        )
+        self._latencies = RecentLatencies()
+
+    def configure(self) -> None:
+        """Connect arm and gripper; nothing moves."""
+        task = load_task(self._task_name)
+        config = self._arm_config(task.robot)
+        supervisor = guarded_supervisor(task.safety, config.robot_model)
+        gripper = FrankyGripper(config.robot_ip, task.robot.gripper)
+        self.resources.callback(gripper.stop)
+        arm = FrankyArm(config, task.gains, gripper.width_m)
+        self.resources.callback(arm.close)
+        self._report = TopicReport(self)
+        self._worker = ControlWorker(
+            supervisor,
+            arm,
+            gripper,
+            arm.recover,
+            task.control_rate_hz,
+            self._report,
+            self._latencies,
+            self.die,
+        )
+        self.resources.callback(self.deactivate)
+        self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
+        self.create_subscription(ActionChunk, topics.ACTION_CHUNK, self._chunk, qos.ANSWER)
+        self.create_service(Hold, names.HOLD, self._hold)
+        self.create_service(Release, names.RELEASE, lambda _, r: answer(r, self._worker.release))
+        self.create_service(ResetSafety, names.RESET_SAFETY, lambda _, r: answer(r, self._worker.reset))
+        self.create_service(
+            RecoverFromError, names.RECOVER_FROM_ERROR, lambda _, r: answer(r, self._worker.recover)
+        )
+
+    def _arm_config(self, robot: RobotConfig) -> FrankyArmConfig:
+        if self._robot_ip == SIMULATED:
+            return robot.arm_config(simulated_robot_ip(self), RobotModel.FR3)
+        return robot.arm_config(self._robot_ip or None, RobotModel(self._model) if self._model else None)
+
+    def activate(self) -> None:
+        """Take control of the arm."""
+        self._report.start()
+        self._worker.start()
+
+    def deactivate(self) -> None:
+        """Bring the arm to rest and give control back."""
+        self._worker.stop()
+        self._report.stop()
+
+    def close(self) -> None:
+        """Let go of the robot, whose own threads end with the objects that hold them."""
+        super().close()
+        for name in ("_worker", "_report"):
+            self.__dict__.pop(name, None)
+
+    def diagnose(self) -> Health:
+        """Return how control fares."""
+        values = {"holds": str(self._worker.holds), **self._latencies.values()}
+        fault = self._worker.fault
+        return Health(fault is None, fault or "in control", values)
+
+    def _key_patches(self, message: KeyPatchArray) -> None:
+        self._worker.note(messages.key_patches_of(message))
+
+    def _chunk(self, message: ActionChunk) -> None:
+        self._worker.submit(messages.action_chunk_of(message))
+
+    def _hold(self, request: Hold.Request, response: Hold.Response) -> Hold.Response:
+        return answer(response, lambda: self._worker.hold(request.reason))
+
+
+class TopicReport(Worker):
+    """Publishes what control does, from a thread of its own: control never waits for the network.
+
+    Of states and targets the newest is sent; of decisions all.
+    """
+
+    def __init__(self, node: ArmNode) -> None:
+        super().__init__("arm_topics", node.die)
+        make = node.create_lifecycle_publisher
+        self._logger = node.get_logger()
+        self._robot_state = make(RobotState, topics.ROBOT_STATE, qos.SENSOR)
+        self._joint_states = make(JointState, topics.JOINT_STATES, qos.SENSOR)
+        self._current_pose = make(PoseStamped, topics.CURRENT_POSE, qos.SENSOR)
+        self._target = make(TargetPose, topics.TARGET, qos.SENSOR)
+        self._target_pose = make(PoseStamped, topics.TARGET_POSE, qos.SENSOR)
+        self._safety_event = make(SafetyEvent, topics.SAFETY_EVENT, qos.EVENT)
+        self._execution = make(ChunkExecution, names.CHUNK_EXECUTION, qos.EVENT)
+        self._states: Mailbox[State] = Mailbox()
+        self._held: Mailbox[int] = Mailbox()
+        self._in_force: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
+        self._targets: Mailbox[tuple[int, Float[np.ndarray, "4 4"]]] = Mailbox()
+        self._events: queue.SimpleQueue[messages.SafetyEvent] = queue.SimpleQueue()
+
+    def state(self, state: State) -> None:
+        """Take a state."""
+        self._states.put(state)
+
+    def target(self, stamp_ns: int, T_base_ee: Float[np.ndarray, "4 4"]) -> None:
+        """Take a target."""
+        self._targets.put((stamp_ns, T_base_ee))
+
+    def safety_event(self, stamp_ns: int, mode: str, reason: str) -> None:
+        """Take a decision of the supervisor."""
+        self._events.put(messages.SafetyEvent(stamp_ns, mode, reason))
+
+    def in_force(self, chunk_stamp_ns: int, now_ns: int) -> None:
+        """Take note of a chunk that has taken over."""
+        self._in_force.put((chunk_stamp_ns, now_ns))
+
+    def held(self, now_ns: int) -> None:
+        """Take note that the arm does not follow."""
+        self._held.put(now_ns)
+
+    def step(self) -> None:
+        """Publish what is there."""
+        state, target = self._states.take(WAIT_S), self._targets.take(0.0)
+        if state is not None:
+            self._robot_state.publish(ros_message(robot_messages.robot_state_message(state)))
+            self._joint_states.publish(ros_message(robot_messages.joint_state_message(state)))
+            pose = robot_messages.pose_message(state.stamp_ns, state.T_base_ee)
+            self._current_pose.publish(ros_message(pose))
+        if target is not None:
+            self._target.publish(ros_message(robot_messages.target_message(*target)))
+            self._target_pose.publish(ros_message(robot_messages.pose_message(*target)))
+        self._publish_execution()
+        while not self._events.empty():
+            event = self._events.get()
+            self._safety_event.publish(ros_message(messages.safety_event_message(event)))
+            self._logger.info(f"{event.mode}: {event.reason}")
+
+    def _publish_execution(self) -> None:
+        while not self._in_force.empty():
+            chunk_stamp_ns, now_ns = self._in_force.get()
+            message = ChunkExecution(
+                header=ros_message(messages.header(now_ns, "")),
+                status=ChunkExecution.IN_FORCE,
+                chunk_stamp=ros_message(messages.header(chunk_stamp_ns, "").stamp),
+            )
+            self._execution.publish(message)
+        held_ns = self._held.take(0.0)
+        if held_ns is not None:
+            header = ros_message(messages.header(held_ns, ""))
+            self._execution.publish(ChunkExecution(header=header, status=ChunkExecution.HELD))
+
+
+def main() -> int:
+    """Run the node."""
+    return run_node(ArmNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""The one launch description that all launch files share: which nodes run, and what happens when one ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launch import Condition, LaunchContext
+from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+COMMON_ARGUMENTS = (
+    (
+        "task",
+        "push_button",
+        "What to do: a shipped task (push_button, ...) or the path of a task's YAML file.",
+    ),
+    ("checkpoint", "", "Policy: a checkpoint directory or the name of a shipped one. Empty: the task's own."),
+    ("seed", "0", "Seed of the policy's noise (and of the scene, where it is simulated)."),
+    ("run", "true", "true: run one episode at once. false: wait for the action /glue/run_task."),
+    ("end_after", "false", "true: end when that episode does, with exit code 0 only if it succeeded."),
+    ("log_level", "info", "debug, info, warn, error or fatal."),
+    (
+        "python",
+        "",
+        "Interpreter that has the project's Python packages. Empty: $GLUE_PYTHON, else that of the active virtual "
+        "environment, else the one that runs this launch file.",
+    ),
+)
+
+
+STOP_S = "15"
+"""The arm needs up to 3 s to come to rest, and a busy machine its time to unload a network."""
+
+
+def arguments(
+    extra: tuple[tuple[str, str, str], ...] = (), without: tuple[str, ...] = (), **defaults: str
+) -> list[Any]:
+    """Return the declarations of launch arguments.
+
+    Args:
+        extra: Name, default and description of those that only this launch file has.
+        without: Common ones that this launch file has no use for.
+        defaults: Other defaults for common ones.
+    """
+    return [
+        DeclareLaunchArgument(name, default_value=defaults.get(name, default), description=description)
+        for name, default, description in (*extra, *COMMON_ARGUMENTS)
+        if name not in without
+    ]
+
+
+@dataclass(frozen=True)
+class Shell:
+    """One node of a graph.
+
+    Attributes:
+        name: Its module in `glue_bringup.nodes`.
+        parameters: Its parameters; a value `$name` is a launch argument's.
+        condition: Whether it runs at all; None: always.
+    """
+
+    name: str
+    parameters: Mapping[str, str]
+    condition: Condition | None = None
+
+
+def graph(*shells: Shell) -> OpaqueFunction:
+    """Return what starts the nodes.
+
+    A node that fails ends the launch with exit code 1, one that is killed is started again, and one that ends by
+    itself ends the launch.
+    """
+
+    def start(context: LaunchContext) -> list[Any]:
+        wanted = [s for s in shells if s.condition is None or s.condition.evaluate(context)]
+        return [action for shell in wanted for action in _node(context, shell)]
+
+    return OpaqueFunction(function=start)
+
+
+def _node(context: LaunchContext, shell: Shell) -> list[Any]:
+    name = shell.name
+    process = Node(
+        executable=_interpreter(context),
+        name=name,
+        exec_name=name,
+        arguments=["-m", "glue_bringup.nodes", name],
+        parameters=[{key: _value(context, value) for key, value in shell.parameters.items()}],
+        ros_arguments=[
+            "--log-level",
+            f"{name}:={context.perform_substitution(LaunchConfiguration('log_level'))}",
+        ],
+        output="screen",
+        sigterm_timeout=STOP_S,
+    )
+
+    def ended(event: Any, context: LaunchContext) -> list[Any]:
+        if context.is_shutdown:
+            return []
+        if event.returncode == 0:
+            return [EmitEvent(event=Shutdown(reason=f"{name} has ended"))]
+        if event.returncode < 0:
+            words = f"{name} was killed by signal {-event.returncode}; starting it again"
+            return [LogInfo(msg=words), *_node(context, shell)]
+        raise RuntimeError(f"{name} failed with exit code {event.returncode}; its last line says why")
+
+    return [process, RegisterEventHandler(OnProcessExit(target_action=process, on_exit=ended))]
+
+
+def _value(context: LaunchContext, value: str) -> Any:
+    """Return a launch argument or a constant as the type that it reads as."""
+    if value.startswith("$"):
+        value = context.perform_substitution(LaunchConfiguration(value[1:]))
+    if value in ("true", "false"):
+        return value == "true"
+    return int(value) if value.removeprefix("-").isdigit() else value
+
+
+def _interpreter(context: LaunchContext) -> str:
+    given = context.perform_substitution(LaunchConfiguration("python")) or os.environ.get("GLUE_PYTHON", "")
+    if given:
+        return given
+    environment = os.environ.get("VIRTUAL_ENV", "")
+    return str(Path(environment) / "bin" / "python") if environment else sys.executable

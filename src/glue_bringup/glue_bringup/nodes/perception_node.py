@@ -1,0 +1,112 @@
+"""`perception_node`: camera frames in, key-patches out; extraction as a service."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from glue_msgs.msg import KeyPatchArray
+from glue_msgs.srv import ExtractKeypoints
+from jaxtyping import Float
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from sensor_msgs.msg import CameraInfo, Image
+
+from glue_bringup.loop.perception_worker import PerceptionWorker
+from glue_bringup.loop.recent_latencies import RecentLatencies
+from glue_bringup.nodes import names, parameters, qos
+from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
+from glue_bringup.task_config import load_task
+from glue_perception.bags import topics
+from glue_perception.bags.messages import key_patches_message
+from glue_perception.errors import GlueError
+from glue_perception.pipeline import build_pipeline
+from glue_perception.redetection.config import RedetectionMode
+from glue_perception.ros_conversions import frame_from_ros, intrinsics_from_ros, ros_message
+from glue_perception.types import KeyPatches
+
+EXTRACTION_TIMEOUT_S = 30.0
+
+
+class PerceptionNode(ShellNode):
+    """Perception runs in the worker's thread; the executor's threads only receive and send."""
+
+    def __init__(self) -> None:
+        super().__init__("perception_node")
+        self._task_name = parameters.text(
+            self, "task", "push_button", "a shipped task, or a task's YAML file"
+        )
+        self._simulated = parameters.switch(self, "simulated", False, "frames come from a simulated camera")
+        self._wait = parameters.switch(
+            self,
+            "wait_for_searches",
+            False,
+            "a frame waits for the search for a lost object; for replays only",
+        )
+        self._intrinsics: Float[np.ndarray, "3 3"] | None = None
+        self._tracked_share = 0.0
+        self._latencies = RecentLatencies()
+
+    def configure(self) -> None:
+        """Build the pipeline; weights are loaded here."""
+        task = load_task(self._task_name)
+        task = task.for_simulation() if self._simulated else task
+        mode = RedetectionMode.WAIT if self._wait else RedetectionMode.BACKGROUND
+        pipeline = self.resources.enter_context(build_pipeline(task.perception, task.queries, mode))
+        self._worker = PerceptionWorker(pipeline, self._publish, self._latencies, self.die)
+        self._patches = self.create_lifecycle_publisher(KeyPatchArray, topics.KEY_PATCHES, qos.ANSWER)
+        self.resources.callback(self._worker.stop)
+        self.create_subscription(CameraInfo, topics.CAMERA_INFO, self._camera_info, qos.SENSOR)
+        self.create_subscription(Image, topics.IMAGE, self._image, qos.SENSOR)
+        self.create_service(
+            ExtractKeypoints,
+            names.EXTRACT_KEYPOINTS,
+            self._extract,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+        )
+
+    def activate(self) -> None:
+        """Start the worker."""
+        self._worker.start()
+
+    def deactivate(self) -> None:
+        """Stop the worker."""
+        self._worker.stop()
+
+    def diagnose(self) -> Health:
+        """Return how perception fares."""
+        words = "tracking" if self._worker.tracking else "no objects extracted yet"
+        values = {"tracked_share": f"{self._tracked_share:.2f}", **self._latencies.values()}
+        return Health(True, words, values)
+
+    def _camera_info(self, message: CameraInfo) -> None:
+        self._intrinsics = intrinsics_from_ros(message)
+
+    def _image(self, message: Image) -> None:
+        if self._intrinsics is None:
+            return
+        try:
+            self._worker.offer(frame_from_ros(message, self._intrinsics))
+        except GlueError as error:
+            self.get_logger().error(str(error), throttle_duration_sec=5.0)
+
+    def _extract(
+        self, request: ExtractKeypoints.Request, response: ExtractKeypoints.Response
+    ) -> ExtractKeypoints.Response:
+        def extract() -> None:
+            patches = self._worker.extract(request.timeout or EXTRACTION_TIMEOUT_S)
+            response.key_patches = ros_message(key_patches_message(patches))
+
+        return answer(response, extract)
+
+    def _publish(self, patches: KeyPatches) -> None:
+        self._tracked_share = patches.tracked_share
+        self._patches.publish(ros_message(key_patches_message(patches)))
+
+
+def main() -> int:
+    """Run the node."""
+    return run_node(PerceptionNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

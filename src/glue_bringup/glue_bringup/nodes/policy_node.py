@@ -1,0 +1,147 @@
+"""`policy_node`: frames, key-patches and robot states in, action chunks out, while an episode runs."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import numpy as np
+from glue_msgs.msg import ActionChunk as ActionChunkMessage
+from glue_msgs.msg import ChunkExecution, KeyPatchArray, RobotState
+from glue_msgs.srv import StartPolicy, StopPolicy
+from jaxtyping import Float
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from sensor_msgs.msg import CameraInfo, Image
+
+from glue_bringup.loop.observation_join import ObservationJoin
+from glue_bringup.loop.pilot import EXPERT, Pilot
+from glue_bringup.loop.policy_worker import PolicyWorker
+from glue_bringup.loop.recent_latencies import RecentLatencies
+from glue_bringup.nodes import names, parameters, qos
+from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
+from glue_bringup.task_config import load_task
+from glue_perception.bags import topics
+from glue_perception.bags.messages import action_chunk_message, key_patches_of, nanoseconds, stamp_ns_of
+from glue_perception.bags.robot_messages import robot_state_of
+from glue_perception.errors import ConfigError
+from glue_perception.ros_conversions import frame_from_ros, intrinsics_from_ros, ros_message
+from glue_perception.types import ActionChunk, Observation
+
+FIRST_CHUNK_TIMEOUT_S = 120.0
+
+
+class PolicyNode(ShellNode):
+    """Inference runs in the worker's thread; image and key-patches are joined by exact stamp before."""
+
+    def __init__(self) -> None:
+        super().__init__("policy_node")
+        self._task_name = parameters.text(
+            self, "task", "push_button", "a shipped task, or a task's YAML file"
+        )
+        self._checkpoint = parameters.text(
+            self, "checkpoint", "", "checkpoint directory or name of a shipped one; empty: the task's own"
+        )
+        self._intrinsics: Float[np.ndarray, "3 3"] | None = None
+        exact = parameters.switch(
+            self, "exact_states", False, "robot states carry the frames' stamps, as in a bag"
+        )
+        self._join, self._lock = ObservationJoin(0 if exact else None), threading.Lock()
+        self._latencies = RecentLatencies()
+
+    def configure(self) -> None:
+        """Load the checkpoint."""
+        task = load_task(self._task_name)
+        if self._checkpoint == EXPERT:
+            raise ConfigError(
+                "the scripted expert needs the simulator's truth; run it by `glue sim --policy expert`"
+            )
+        pilot = Pilot(task, self._checkpoint or None)
+        if pilot.needs_depth:
+            raise ConfigError(
+                f"the policy {pilot.name} reads point clouds; the graph carries colour images only"
+            )
+        self._worker = PolicyWorker(
+            lambda seed: pilot.source(seed, lambda: None, self._latencies),
+            task.policy.rate_hz,
+            self._publish,
+            self._latencies,
+            self.die,
+        )
+        self._chunks = self.create_lifecycle_publisher(ActionChunkMessage, topics.ACTION_CHUNK, qos.ANSWER)
+        self.resources.callback(self._worker.stop)
+        self.create_subscription(CameraInfo, topics.CAMERA_INFO, self._camera_info, qos.SENSOR)
+        self.create_subscription(Image, topics.IMAGE, self._image, qos.SENSOR)
+        self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
+        self.create_subscription(RobotState, topics.ROBOT_STATE, self._robot_state, qos.SENSOR)
+        self.create_subscription(ChunkExecution, names.CHUNK_EXECUTION, self._execution, qos.EVENT)
+        group = MutuallyExclusiveCallbackGroup()
+        self.create_service(StartPolicy, names.START_POLICY, self._start, callback_group=group)
+        self.create_service(StopPolicy, names.STOP_POLICY, self._stop, callback_group=group)
+
+    def activate(self) -> None:
+        """Start the worker."""
+        self._worker.start()
+
+    def deactivate(self) -> None:
+        """Stop the worker."""
+        self._worker.stop()
+
+    def diagnose(self) -> Health:
+        """Return how the policy fares."""
+        deadlines = self._worker.deadlines
+        values = {
+            "chunks": str(deadlines.chunks),
+            "deadlines_missed": str(deadlines.missed),
+            "key_patches_without_frame": str(self._join.unmatched),
+            **self._latencies.values(),
+        }
+        return Health(True, "deciding" if self._worker.deciding else "waiting for an episode", values)
+
+    def _camera_info(self, message: CameraInfo) -> None:
+        self._intrinsics = intrinsics_from_ros(message)
+
+    def _image(self, message: Image) -> None:
+        if self._intrinsics is not None:
+            frame = frame_from_ros(message, self._intrinsics)
+            with self._lock:
+                self._offer(self._join.frame(frame))
+
+    def _key_patches(self, message: KeyPatchArray) -> None:
+        patches = key_patches_of(message)
+        with self._lock:
+            self._offer(self._join.key_patches(patches))
+
+    def _robot_state(self, message: RobotState) -> None:
+        state = robot_state_of(message)
+        with self._lock:
+            self._join.state(state)
+
+    def _execution(self, message: ChunkExecution) -> None:
+        now_ns = stamp_ns_of(message)
+        if message.status == ChunkExecution.IN_FORCE:
+            self._worker.note_in_force(nanoseconds(message.chunk_stamp), now_ns)
+        else:
+            self._worker.note_held(now_ns)
+
+    def _offer(self, observation: Observation | None) -> None:
+        if observation is not None:
+            self._worker.offer(observation)
+
+    def _start(self, request: StartPolicy.Request, response: StartPolicy.Response) -> StartPolicy.Response:
+        timeout_s = request.timeout or FIRST_CHUNK_TIMEOUT_S
+        return answer(response, lambda: self._worker.run_episode(request.seed, timeout_s))
+
+    def _stop(self, request: StopPolicy.Request, response: StopPolicy.Response) -> StopPolicy.Response:
+        return answer(response, self._worker.pause)
+
+    def _publish(self, chunk: ActionChunk) -> None:
+        self._chunks.publish(ros_message(action_chunk_message(chunk)))
+
+
+def main() -> int:
+    """Run the node."""
+    return run_node(PolicyNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

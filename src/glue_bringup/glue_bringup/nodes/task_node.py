@@ -1,0 +1,214 @@
+"""`task_node`: the action RunTask: finds the objects, starts the policy, waits for the end of the episode."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from glue_msgs.action import RunTask
+from glue_msgs.msg import KeyPatchArray, SafetyEvent
+from glue_msgs.srv import ExtractKeypoints, Release, ResetSafety, StartPolicy, StopPolicy
+from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
+from std_msgs.msg import Bool
+
+from glue_bringup.loop.control_worker import FAULT
+from glue_bringup.loop.task_run import EpisodeEnd, EpisodeWatch, TaskRunError
+from glue_bringup.nodes import names, parameters, qos
+from glue_bringup.nodes.lifecycle import ShellNode, run_node
+from glue_bringup.task_config import load_task
+from glue_perception.bags import topics
+
+SERVICE_WAIT_S = 60.0
+CALL_TIMEOUT_S = 150.0
+FEEDBACK_PERIOD_S = 0.2
+POLL_S = 0.02
+
+R = RunTask.Result
+
+
+class TaskNode(ShellNode):
+    """Runs one episode at a time by the other nodes' services; see RunTask.action for what can go wrong."""
+
+    def __init__(self) -> None:
+        super().__init__("task_node")
+        self._task_name = parameters.text(
+            self, "task", "push_button", "a shipped task, or a task's YAML file"
+        )
+        self._run_on_start = parameters.switch(self, "run_on_start", False, "run one episode at once")
+        self._end_after = parameters.switch(
+            self,
+            "end_after",
+            False,
+            "end after the episode of run_on_start: exit code 0 if it succeeded, 1 if not",
+        )
+        self._seed = parameters.integer(
+            self, "seed", 0, 0, 2**31 - 1, "of the policy's noise, for run_on_start"
+        )
+        self._busy = threading.Lock()
+        self._done, self._ending = threading.Event(), threading.Event()
+        self._tracked_share, self._mode, self._reason = 0.0, "", ""
+
+    def configure(self) -> None:
+        """Read the task and connect to the other nodes."""
+        self._task = load_task(self._task_name)
+        group = ReentrantCallbackGroup()
+        self._helpers = {
+            name: self.create_client(kind, name, callback_group=group)
+            for name, kind in (
+                (names.EXTRACT_KEYPOINTS, ExtractKeypoints),
+                (names.RESET_SAFETY, ResetSafety),
+                (names.RELEASE, Release),
+                (names.START_POLICY, StartPolicy),
+                (names.STOP_POLICY, StopPolicy),
+            )
+        }
+        self.create_subscription(Bool, names.TASK_DONE, self._task_done, qos.KEPT, callback_group=group)
+        self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
+        self.create_subscription(SafetyEvent, topics.SAFETY_EVENT, self._safety_event, qos.EVENT)
+        self._server = ActionServer(
+            self,
+            RunTask,
+            names.RUN_TASK,
+            self._execute,
+            callback_group=group,
+            goal_callback=lambda goal: GoalResponse.ACCEPT,
+            cancel_callback=lambda goal: CancelResponse.ACCEPT,
+        )
+        self._own = ActionClient(self, RunTask, names.RUN_TASK, callback_group=group)
+
+    def activate(self) -> None:
+        """Run the first episode, if asked for."""
+        if self._run_on_start:
+            self._timer = self.create_timer(0.5, self._send_own_goal, callback_group=ReentrantCallbackGroup())
+
+    def _send_own_goal(self) -> None:
+        self._timer.cancel()
+        self._own.wait_for_server(10.0)
+        goal = RunTask.Goal(task=self._task.task, seed=self._seed)
+        self._own.send_goal_async(goal).add_done_callback(self._own_goal_sent)
+
+    def _own_goal_sent(self, future: Any) -> None:
+        future.result().get_result_async().add_done_callback(self._own_goal_ended)
+
+    def _own_goal_ended(self, future: Any) -> None:
+        result = future.result().result
+        if self._end_after:
+            exit_code = 0 if result.error_code == R.SUCCEEDED else 1
+            # Not at once: the goal's own answers are still under way.
+            self.create_timer(0.5, lambda: self.end(exit_code))
+
+    def _task_done(self, message: Bool) -> None:
+        (self._done.set if message.data else self._done.clear)()
+
+    def _key_patches(self, message: KeyPatchArray) -> None:
+        shares = message.tracked_share
+        self._tracked_share = sum(shares) / len(shares) if len(shares) else 0.0
+
+    def _safety_event(self, message: SafetyEvent) -> None:
+        self._mode, self._reason = message.mode, message.reason
+
+    def _execute(self, handle: Any) -> RunTask.Result:
+        result = R()
+        try:
+            if not self._busy.acquire(blocking=False):
+                raise TaskRunError(R.BUSY, "an episode is running; wait for its end or cancel it")
+            try:
+                end, result.duration = self._episode(handle)
+            finally:
+                self._busy.release()
+            result.error_code, result.message = end.value, end.words
+        except TaskRunError as error:
+            result.error_code, result.message = error.code, str(error)
+        if result.error_code == R.SUCCEEDED:
+            handle.succeed()
+            self.get_logger().info(f"{self._task.task}: succeeded after {result.duration:.1f} s")
+        elif handle.is_cancel_requested:
+            handle.canceled()
+        else:
+            handle.abort()
+            self.get_logger().error(f"{self._task.task}: {result.message}")
+        return result
+
+    def _episode(self, handle: Any) -> tuple[EpisodeEnd, float]:
+        goal = handle.request
+        if goal.task not in ("", self._task.task):
+            raise TaskRunError(
+                R.UNKNOWN_TASK,
+                f"this graph runs {self._task.task}, not {goal.task}; start one with task:={goal.task}",
+            )
+        self._feedback(handle, "extracting", 0.0)
+        self._call(names.EXTRACT_KEYPOINTS, ExtractKeypoints.Request(), R.OBJECTS_NOT_FOUND)
+        self._feedback(handle, "starting", 0.0)
+        self._call(names.RESET_SAFETY, ResetSafety.Request(), R.ROBOT_REFUSED)
+        self._call(names.START_POLICY, StartPolicy.Request(seed=goal.seed), R.POLICY_FAILED)
+        watch = EpisodeWatch(
+            goal.max_duration or self._task.max_duration_s, self._task.settle_s, time.monotonic
+        )
+        try:
+            while (end := watch.end(self._done.is_set(), self._cancelled(handle))) is None:
+                self._check_robot()
+                self._feedback(handle, "running", watch.elapsed_s)
+                time.sleep(FEEDBACK_PERIOD_S)
+        finally:
+            self._call(names.STOP_POLICY, StopPolicy.Request(), R.POLICY_FAILED)
+        return end, watch.elapsed_s
+
+    def _cancelled(self, handle: Any) -> bool:
+        return bool(handle.is_cancel_requested) or self._ending.is_set()
+
+    def _feedback(self, handle: Any, stage: str, elapsed_s: float) -> None:
+        handle.publish_feedback(
+            RunTask.Feedback(
+                stage=stage,
+                elapsed=elapsed_s,
+                tracked_share=self._tracked_share,
+                mode=self._mode,
+                reason=self._reason,
+            )
+        )
+
+    def _call(self, name: str, request: Any, code: int) -> None:
+        """Call a service and wait; TaskRunError with `code` if it refuses."""
+        client = self._helpers[name]
+        if not self._wait(name, client.service_is_ready, SERVICE_WAIT_S):
+            raise TaskRunError(R.NOT_READY, f"{name} is not there; is the node that offers it running?")
+        future = client.call_async(request)
+        if not self._wait(name, future.done, CALL_TIMEOUT_S):
+            raise TaskRunError(R.NOT_READY, f"{name} did not answer within {CALL_TIMEOUT_S:g} s")
+        response = future.result()
+        if not response.success:
+            raise TaskRunError(code, response.message)
+
+    def _check_robot(self) -> None:
+        if self._mode == FAULT:
+            raise TaskRunError(R.ROBOT_REFUSED, f"{self._reason}; call {names.RECOVER_FROM_ERROR}")
+
+    def _wait(self, name: str, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait for a service; return whether it came. TaskRunError if the node ends or the robot fails meanwhile."""
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            if name != names.STOP_POLICY:
+                self._check_robot()
+            if self._ending.wait(POLL_S):
+                raise TaskRunError(R.CANCELED, "the graph is ending")
+            if time.monotonic() > deadline_s:
+                return False
+        return True
+
+    def close(self) -> None:
+        """Let a running episode end."""
+        self._ending.set()
+        super().close()
+
+
+def main() -> int:
+    """Run the node."""
+    return run_node(TaskNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""A `ros2 launch` of the users' own launch files under test, and a task that a loaded machine can keep up with."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from glue_bringup.task_config import TASKS_DIRECTORY
+
+LAUNCH = Path(__file__).parents[1] / "launch"
+START_S = 240.0
+"""On a loaded machine the imports alone take tens of seconds."""
+
+PATIENT = {
+    "max_duration_s": 600.0,
+    "settle_s": 600.0,
+    "camera": {"width_px": 320, "height_px": 240, "rate_hz": 10.0},
+    "robot": {"silence_timeout_s": 10.0, "target_timeout_s": 10.0},
+    "safety": {"watchdogs": {"max_state_age_s": 10.0, "max_chunk_age_s": 5.0, "max_following_error_m": 0.5}},
+}
+"""An episode that goes on until it is ended, at half the usual load, and limits that processors taken away do not
+reach; the ages of frames and key-patches are those of every task."""
+
+
+def patient_task(directory: Path) -> Path:
+    """Write push_button with PATIENT and return the file."""
+    task = yaml.safe_load((TASKS_DIRECTORY / "push_button.yaml").read_text(encoding="utf-8"))
+    path = directory / "patient.yaml"
+    path.write_text(yaml.safe_dump({**task, **PATIENT}), encoding="utf-8")
+    return path
+
+
+class Launched:
+    """A `ros2 launch` under way; its lines are kept."""
+
+    def __init__(self, file: str, *arguments: str) -> None:
+        self.lines: list[str] = []
+        environment = {**os.environ, "GLUE_PYTHON": sys.executable, "ROS_PYTHON_CHECK_FIELDS": "1"}
+        environment["ROS_DOMAIN_ID"] = str(os.getpid() % 100)
+        self.process = subprocess.Popen(
+            ["ros2", "launch", str(LAUNCH / file), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.lines.extend(iter(self.process.stdout.readline, ""))
+
+    @property
+    def text(self) -> str:
+        return "".join(self.lines)
+
+    def wait_for(self, pattern: str, after: int = 0, timeout_s: float = START_S) -> re.Match[str]:
+        """Wait for a line, counted from the `after`-th."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            for line in self.lines[after:]:
+                if match := re.search(pattern, line):
+                    return match
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        pytest.fail(f"no line matches {pattern!r}:\n{self.text}")
+
+    def wait(self) -> int:
+        """Wait for the end and return the exit code."""
+        code = self.process.wait(START_S)
+        self._reader.join(10.0)
+        return code
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(60.0)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self._reader.join(10.0)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
