@@ -52,8 +52,11 @@ def save_policy(directory: Path, policy: Policy, provenance: dict[str, Any]) -> 
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             partial = directory / f"{name}.partial"
-            partial.write_bytes(content)
-            partial.replace(directory / name)
+            try:
+                partial.write_bytes(content)
+                partial.replace(directory / name)
+            finally:
+                partial.unlink(missing_ok=True)
     except OSError as error:
         raise CheckpointError(f"cannot write the checkpoint {directory}: {error}") from error
 

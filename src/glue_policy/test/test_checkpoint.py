@@ -1,3 +1,5 @@
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,21 @@ def test_what_is_loaded_is_what_was_saved_bit_for_bit(saved: Path, tmp_path: Pat
     assert not policy.training
     save_policy(tmp_path / "again", policy, {})
     assert (tmp_path / "again" / WEIGHTS_FILE).read_bytes() == (saved / WEIGHTS_FILE).read_bytes()
+    assert not list(saved.glob("*.partial"))
+
+
+def test_what_cannot_be_written_leaves_the_old_weights_and_nothing_else(saved: Path) -> None:
+    policy, before = load_policy(saved), (saved / WEIGHTS_FILE).read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match="cannot write the checkpoint"):
+            save_policy(saved, policy, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (saved / WEIGHTS_FILE).read_bytes() == before
     assert not list(saved.glob("*.partial"))
 
 
