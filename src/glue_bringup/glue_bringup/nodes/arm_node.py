@@ -13,9 +13,10 @@ from jaxtyping import Float
 from sensor_msgs.msg import JointState
 
 from glue_bringup.arm.franky_arm import FrankyArm, FrankyArmConfig
-from glue_bringup.arm.limits import RobotModel, limits_for
+from glue_bringup.arm.limits import RobotModel
 from glue_bringup.gripper.franky_gripper import FrankyGripper
 from glue_bringup.loop.control_worker import ControlWorker
+from glue_bringup.loop.guarded_supervisor import guarded_supervisor
 from glue_bringup.loop.mailbox import Mailbox
 from glue_bringup.loop.recent_latencies import RecentLatencies
 from glue_bringup.loop.worker import Worker
@@ -23,7 +24,6 @@ from glue_bringup.nodes import names, parameters, qos
 from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
 from glue_bringup.nodes.simulated_robot import SIMULATED, simulated_robot_ip
 from glue_bringup.robot_config import RobotConfig
-from glue_bringup.safety.supervisor import SafetySupervisor
 from glue_bringup.task_config import load_task
 from glue_perception.bags import messages, robot_messages, topics
 from glue_perception.ros_conversions import ros_message
@@ -56,7 +56,7 @@ class ArmNode(ShellNode):
         """Connect arm and gripper; nothing moves."""
         task = load_task(self._task_name)
         config = self._arm_config(task.robot)
-        supervisor = SafetySupervisor(task.safety, limits_for(config.robot_model))
+        supervisor = guarded_supervisor(task.safety, config.robot_model)
         gripper = FrankyGripper(config.robot_ip, task.robot.gripper)
         self.resources.callback(gripper.stop)
         arm = FrankyArm(config, task.gains, gripper.width_m)
