@@ -12,7 +12,8 @@ from glue_bringup.loop.control_step import ControlRecord, ControlStep
 from glue_bringup.loop.mailbox import Mailbox
 from glue_bringup.loop.peers import Peers, gone
 from glue_bringup.loop.worker import Worker
-from glue_bringup.safety.supervisor import SafetySupervisor, SupervisorMode
+from glue_bringup.safety.state_machine import SupervisorMode
+from glue_bringup.safety.supervisor import SafetySupervisor
 from glue_perception.errors import GlueError, HardwareError, NotReadyError
 from glue_perception.timing import LatencyRecorder
 from glue_perception.types import ActionChunk, KeyPatches, RobotState

@@ -14,18 +14,18 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from glue_bringup.arm.franky_arm import FrankyArm, FrankyArmConfig
-from glue_bringup.arm.limits import RobotModel, limits_for
+from glue_bringup.arm.limits import RobotModel
 from glue_bringup.arm.renewable import RenewableArm
 from glue_bringup.gripper.franky_gripper import FrankyGripper
 from glue_bringup.gripper.renewable import RenewableGripper
 from glue_bringup.loop.control_worker import ControlWorker
+from glue_bringup.loop.guarded_supervisor import guarded_supervisor
 from glue_bringup.loop.mailbox import Mailbox
 from glue_bringup.loop.recent_latencies import RecentLatencies
 from glue_bringup.loop.worker import Worker
 from glue_bringup.nodes import names, parameters, qos
 from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
 from glue_bringup.nodes.simulated_robot import SIMULATED, simulated_robot_ip
-from glue_bringup.safety.supervisor import SafetySupervisor
 from glue_bringup.task_config import load_task
 from glue_perception.bags import messages, robot_messages, topics
 from glue_perception.ros_conversions import ros_message
@@ -63,7 +63,7 @@ class ArmNode(ShellNode):
         def config() -> FrankyArmConfig:
             return task.robot.arm_config(self._address or None, model)
 
-        supervisor = SafetySupervisor(task.safety, limits_for(model))
+        supervisor = guarded_supervisor(task.safety, model)
         gripper = RenewableGripper(lambda: FrankyGripper(config().robot_ip, task.robot.gripper))
         self.resources.callback(gripper.stop)
         arm = RenewableArm(lambda: self._address, lambda _: FrankyArm(config(), task.gains, gripper.width_m))
