@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import queue
 import sys
+from dataclasses import replace
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from glue_msgs.msg import ActionChunk, ChunkExecution, KeyPatchArray, RobotState, SafetyEvent, TargetPose
-from glue_msgs.srv import ComeToRest, Hold, RecoverFromError, Release, ResetSafety
+from glue_msgs.srv import (
+    ComeToRest,
+    EmergencyStop,
+    Hold,
+    RecoverFromError,
+    Release,
+    ResetEmergencyStop,
+    ResetSafety,
+)
 from jaxtyping import Float
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -26,6 +35,7 @@ from glue_bringup.loop.worker import Worker
 from glue_bringup.nodes import names, parameters, qos
 from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
 from glue_bringup.nodes.simulated_robot import SIMULATED, simulated_robot_ip
+from glue_bringup.safety.config import SafetyConfig
 from glue_bringup.task_config import load_task
 from glue_perception.bags import messages, robot_messages, topics
 from glue_perception.ros_conversions import ros_message
@@ -52,6 +62,9 @@ class ArmNode(ShellNode):
         self._model = parameters.choice(
             self, "robot_model", "", models, "which robot it is; empty: the task's own"
         )
+        self._dry_run = parameters.switch(
+            self, "dry_run", False, "everything is computed and published, and the arm stays where it is"
+        )
         self._latencies = RecentLatencies()
 
     def configure(self) -> None:
@@ -63,7 +76,7 @@ class ArmNode(ShellNode):
         def config() -> FrankyArmConfig:
             return task.robot.arm_config(self._address or None, model)
 
-        supervisor = guarded_supervisor(task.safety, model)
+        supervisor = guarded_supervisor(self._safety(task.safety), model)
         gripper = RenewableGripper(lambda: FrankyGripper(config().robot_ip, task.robot.gripper))
         self.resources.callback(gripper.stop)
         arm = RenewableArm(lambda: self._address, lambda _: FrankyArm(config(), task.gains, gripper.width_m))
@@ -94,10 +107,19 @@ class ArmNode(ShellNode):
         self.create_service(ComeToRest, names.COME_TO_REST, lambda _, r: answer(r, self._worker.come_to_rest))
         self.create_service(Hold, names.HOLD, self._hold)
         self.create_service(Release, names.RELEASE, lambda _, r: answer(r, self._worker.release))
+        self.create_service(EmergencyStop, names.EMERGENCY_STOP, self._emergency_stop)
+        self.create_service(
+            ResetEmergencyStop,
+            names.RESET_EMERGENCY_STOP,
+            lambda _, r: answer(r, self._worker.reset_emergency_stop),
+        )
         self.create_service(ResetSafety, names.RESET_SAFETY, lambda _, r: answer(r, self._worker.reset))
         self.create_service(
             RecoverFromError, names.RECOVER_FROM_ERROR, lambda _, r: answer(r, self._worker.recover)
         )
+
+    def _safety(self, config: SafetyConfig) -> SafetyConfig:
+        return replace(config, dry_run=config.dry_run or self._dry_run)
 
     def activate(self) -> None:
         """Take control of the arm."""
@@ -118,9 +140,9 @@ class ArmNode(ShellNode):
 
     def diagnose(self) -> Health:
         """Return how control fares."""
-        values = {"holds": str(self._worker.holds), **self._latencies.values()}
-        fault = self._worker.fault
-        return Health(fault is None, fault or "in control", values)
+        holds = {f"holds_{reason}": str(count) for reason, count in sorted(self._worker.holds.items())}
+        values = {"dry_run": str(self._dry_run).lower(), **holds, **self._latencies.values()}
+        return Health(self._worker.fault is None, self._worker.line or "in control", values)
 
     def _announced(self, message: String) -> None:
         """Take note of where the simulated robot is now; one that was started again may be elsewhere."""
@@ -134,6 +156,11 @@ class ArmNode(ShellNode):
 
     def _hold(self, request: Hold.Request, response: Hold.Response) -> Hold.Response:
         return answer(response, lambda: self._worker.hold(request.reason))
+
+    def _emergency_stop(
+        self, request: EmergencyStop.Request, response: EmergencyStop.Response
+    ) -> EmergencyStop.Response:
+        return answer(response, lambda: self._worker.emergency_stop(request.reason))
 
 
 class TopicReport(Worker):
@@ -153,6 +180,8 @@ class TopicReport(Worker):
         self._target_pose = make(PoseStamped, topics.TARGET_POSE, qos.SENSOR)
         self._safety_event = make(SafetyEvent, topics.SAFETY_EVENT, qos.EVENT)
         self._execution = make(ChunkExecution, names.CHUNK_EXECUTION, qos.ANSWER)
+        self._operator_line = make(String, names.OPERATOR_LINE, qos.KEPT)
+        self._lines: Mailbox[str] = Mailbox()
         self._states: Mailbox[State] = Mailbox()
         self._held: Mailbox[int] = Mailbox()
         self._in_force: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
@@ -191,10 +220,17 @@ class TopicReport(Worker):
             self._target.publish(ros_message(robot_messages.target_message(*target)))
             self._target_pose.publish(ros_message(robot_messages.pose_message(*target)))
         self._publish_execution()
+        line = self._lines.take(0.0)
+        if line is not None:
+            self._operator_line.publish(String(data=line))
         while not self._events.empty():
             event = self._events.get()
             self._safety_event.publish(ros_message(messages.safety_event_message(event)))
             self._logger.info(f"{event.mode}: {event.reason}")
+
+    def line(self, line: str) -> None:
+        """Take what the operator is to read."""
+        self._lines.put(line)
 
     def _publish_execution(self) -> None:
         while not self._in_force.empty():

@@ -12,8 +12,13 @@ RESET_SAFETY = "/glue/reset_safety"
 COME_TO_REST = "/glue/come_to_rest"
 HOLD = "/glue/hold"
 RELEASE = "/glue/release"
+EMERGENCY_STOP = "/glue/emergency_stop"
+RESET_EMERGENCY_STOP = "/glue/reset_emergency_stop"
 RECOVER_FROM_ERROR = "/glue/recover_from_error"
 RUN_TASK = "/glue/run_task"
+
+OPERATOR_LINE = "/glue/operator_line"
+"""std_msgs/String, kept for late joiners: what the arm does, or why it does not move, in one sentence for people."""
 
 CHUNK_EXECUTION = "/glue/chunk_execution"
 """glue_msgs/ChunkExecution, from arm_node to policy_node: what became of the chunks."""
