@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "ros2_graph.md").read_text(encoding="utf-8")
 NODES = sorted((ROOT / "src/glue_bringup/glue_bringup/nodes").glob("*_node.py"))
 NAMES = sorted(v for key, v in vars(names).items() if key.isupper() and isinstance(v, str))
-NOT_IN_THE_GRAPH = {topics.ALIGNED_DEPTH, topics.DEMONSTRATED_ACTION}
+NOT_IN_THE_GRAPH = {topics.ALIGNED_DEPTH}
 
 
 def declared(file: Path) -> list[str]:

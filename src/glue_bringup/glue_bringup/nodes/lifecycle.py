@@ -77,10 +77,11 @@ class ShellNode(LifecycleNode):
             "a node without a sign of life for this long [s] is gone, and the arm is held; the same for all nodes",
         )
 
-    def watch_others(self) -> Peers:
-        """Return who else of the control path is alive; kept from now on."""
+    def watch_others(self, *besides: str) -> Peers:
+        """Return who else of the control path, and besides, is alive; kept from now on."""
         peers = Peers()
-        watch(self, [name for name in names.CONTROL_PATH if name != self.get_name()], self.lease_s, peers)
+        others = [name for name in (*names.CONTROL_PATH, *besides) if name != self.get_name()]
+        watch(self, others, self.lease_s, peers)
         return peers
 
     def configure(self) -> None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-CONTROL_PATH = ("sim_node", "camera_node", "perception_node", "policy_node", "arm_node", "task_node")
+CONTROL_PATH = (
+    "sim_node",
+    "camera_node",
+    "perception_node",
+    "policy_node",
+    "teleop_node",
+    "arm_node",
+    "task_node",
+)
 """Without any of these an episode cannot go on; which of them there are is the launch file's choice."""
 
 EXTRACT_KEYPOINTS = "/glue/extract_keypoints"
@@ -16,6 +24,8 @@ EMERGENCY_STOP = "/glue/emergency_stop"
 RESET_EMERGENCY_STOP = "/glue/reset_emergency_stop"
 RECOVER_FROM_ERROR = "/glue/recover_from_error"
 RUN_TASK = "/glue/run_task"
+START_EPISODE = "/glue/start_episode"
+STOP_EPISODE = "/glue/stop_episode"
 
 OPERATOR_LINE = "/glue/operator_line"
 """std_msgs/String, kept for late joiners: what the arm does, or why it does not move, in one sentence for people."""
@@ -31,3 +41,18 @@ TASK_DONE = "/glue/task_done"
 
 SIM_ROBOT_IP = "/glue/sim/robot_ip"
 """std_msgs/String, kept for late joiners: where the simulated robot listens."""
+
+VIEW_IMAGE = "/glue/view/image"
+"""sensor_msgs/Image: the camera's picture with what perception and policy say drawn into it, for people."""
+
+VIEW_PATH = "/glue/view/path"
+"""nav_msgs/Path: the newest action chunk, for people."""
+
+SIM_MEASURED = "/glue/sim/measured"
+"""std_msgs/Float64MultiArray: where the twin's movable objects are, in its own order; for the scripted expert."""
+
+RECORDER_STATE = "/glue/recorder_state"
+"""std_msgs/String, kept for late joiners: idle, recording or stopped; while recording a demonstrator moves."""
+
+KEYS = "/glue/keys"
+"""std_msgs/String: keys that the operator pressed, one character each."""

@@ -8,6 +8,9 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProf
 SENSOR = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=1)
 """Images, states, targets: the newest counts, a lost one is not sent again."""
 
+SENSOR_ALL = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=30)
+"""The same for a subscriber that is to miss none: a second of images may wait for it."""
+
 ANSWER = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, history=HistoryPolicy.KEEP_LAST, depth=5)
 """Key-patches and chunks: each matters, the newest most."""
 

@@ -10,7 +10,16 @@ from typing import Any
 
 from glue_msgs.action import RunTask
 from glue_msgs.msg import KeyPatchArray, SafetyEvent
-from glue_msgs.srv import ComeToRest, ExtractKeypoints, Release, ResetSafety, StartPolicy, StopPolicy
+from glue_msgs.srv import (
+    ComeToRest,
+    ExtractKeypoints,
+    Release,
+    ResetSafety,
+    StartEpisode,
+    StartPolicy,
+    StopEpisode,
+    StopPolicy,
+)
 from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_msgs.msg import Bool
@@ -19,13 +28,16 @@ from glue_bringup.loop.control_worker import FAULT
 from glue_bringup.loop.peers import EPISODE_OVER_S, gone
 from glue_bringup.loop.task_run import EpisodeEnd, EpisodeWatch, TaskRunError
 from glue_bringup.nodes import names, parameters, qos
+from glue_bringup.nodes.calls import call
 from glue_bringup.nodes.lifecycle import ShellNode, run_node
 from glue_bringup.task_config import load_task
 from glue_perception.bags import topics
+from glue_perception.errors import NotReadyError
 
 SERVICE_WAIT_S = 60.0
 CALL_TIMEOUT_S = 150.0
 STOP_TIMEOUT_S = 5.0
+RECORD_TIMEOUT_S = 60.0
 FEEDBACK_PERIOD_S = 0.2
 POLL_S = 0.02
 
@@ -50,6 +62,7 @@ class TaskNode(ShellNode):
         self._seed = parameters.integer(
             self, "seed", 0, 0, 2**31 - 1, "of the policy's noise, for run_on_start"
         )
+        self._record = parameters.switch(self, "record", False, "have recorder_node record every episode")
         self._busy = threading.Lock()
         self._done, self._ending = threading.Event(), threading.Event()
         self._tracked_share, self._mode, self._reason = 0.0, "", ""
@@ -67,6 +80,8 @@ class TaskNode(ShellNode):
                 (names.RELEASE, Release),
                 (names.START_POLICY, StartPolicy),
                 (names.STOP_POLICY, StopPolicy),
+                (names.START_EPISODE, StartEpisode),
+                (names.STOP_EPISODE, StopEpisode),
             )
         }
         self.create_subscription(Bool, names.TASK_DONE, self._task_done, qos.KEPT, callback_group=group)
@@ -148,14 +163,39 @@ class TaskNode(ShellNode):
         self._peers.forget_lost()
         self._handle = handle
         self._feedback(handle, "extracting", 0.0)
-        self._call(names.EXTRACT_KEYPOINTS, ExtractKeypoints.Request(), R.OBJECTS_NOT_FOUND)
+        if not self._record:
+            self._call(names.EXTRACT_KEYPOINTS, ExtractKeypoints.Request(), R.OBJECTS_NOT_FOUND)
+            return self._run(handle, max_duration_s)
+        self._call(names.START_EPISODE, StartEpisode.Request(seed=goal.seed), R.OBJECTS_NOT_FOUND)
+        end: EpisodeEnd | None = None
+        try:
+            end, duration_s = self._run(handle, max_duration_s)
+        finally:
+            self._end_record(end)
+        return end, duration_s
+
+    def _run(self, handle: Any, max_duration_s: float) -> tuple[EpisodeEnd, float]:
         self._feedback(handle, "starting", 0.0)
         self._call(names.RESET_SAFETY, ResetSafety.Request(), R.ROBOT_REFUSED)
         # From here on chunks may come, also from a start that is cancelled while it is under way.
         try:
-            return self._running_episode(handle, goal.seed, max_duration_s)
+            return self._running_episode(handle, handle.request.seed, max_duration_s)
         finally:
             self._stop()
+
+    def _end_record(self, end: EpisodeEnd | None) -> None:
+        """Label the record. A recorder that does not answer is no failure of the task."""
+        verdict = StopEpisode.Request
+        outcome = verdict.SUCCESS if end is EpisodeEnd.SUCCEEDED else verdict.FAILURE
+        try:
+            response = call(
+                self._helpers[names.STOP_EPISODE], verdict(outcome=outcome), RECORD_TIMEOUT_S, self._ending
+            )
+        except NotReadyError as error:
+            self.get_logger().error(f"the record was not ended: {error}")
+            return
+        if not response.success:
+            self.get_logger().error(f"the record was not ended: {response.message}")
 
     def _running_episode(self, handle: Any, seed: int, max_duration_s: float) -> tuple[EpisodeEnd, float]:
         start = StartPolicy.Request(seed=seed, max_duration=max_duration_s + self._task.settle_s)
