@@ -12,10 +12,10 @@ import argparse
 from types import SimpleNamespace
 from typing import Any
 
-from glue_bringup.arm.limits import RobotModel, limits_for
+from glue_bringup.arm.limits import RobotModel
 from glue_bringup.loop.action_source import ExpertSource
 from glue_bringup.loop.control_step import ControlStep
-from glue_bringup.safety.supervisor import SafetySupervisor
+from glue_bringup.loop.guarded_supervisor import guarded_supervisor
 from glue_bringup.sim.experts import get_expert
 from glue_bringup.sim.sync_twin import SyncTwin
 from glue_bringup.task_config import TaskConfig, load_task
@@ -49,7 +49,7 @@ def episode(task: TaskConfig, twin: SyncTwin, seed: int, noise_m: float) -> floa
     delay_ns = round(task.policy.sync_latency_s * NS_PER_S)
     twin.reset(seed)
     source = ExpertSource(get_expert(task.task), lambda: twin.truth, period_ns / NS_PER_S, noise_m, seed)
-    supervisor = SafetySupervisor(task.safety, limits_for(RobotModel.FR3))
+    supervisor = guarded_supervisor(task.safety, RobotModel.FR3)
     control = ControlStep(supervisor, twin.arm, twin.gripper, None)
     twin.arm.start()
     supervisor.reset(twin.clock.now_ns(), twin.arm.state())

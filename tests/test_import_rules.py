@@ -47,6 +47,8 @@ VENDOR = {
     "franky": {"glue_bringup/arm/franky_arm.py", "glue_bringup/gripper/franky_gripper.py"},
     "mujoco": {"glue_bringup/sim/"},
     "franky_sim": {"glue_bringup/sim/"},
+    "pinocchio": {"glue_bringup/arm/kinematics.py"},
+    "coal": {"glue_bringup/arm/kinematics.py"},
     "ruckig": {"glue_bringup/safety/motion_limiter.py"},
     "pyrealsense2": {"glue_perception/cameras/realsense.py"},
     "pyspacemouse": {"glue_bringup/teleop/"},

@@ -1,9 +1,9 @@
 """A node of the test's own in a graph under test: runs the task, calls services, keeps what it hears."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from glue_msgs.action import RunTask
 from glue_msgs.msg import ActionChunk, RobotState, SafetyEvent
+from launched import DOMAIN_ID
 from rclpy.action import ActionClient
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -24,7 +25,7 @@ WAIT_S = 240.0
 class GraphClient:
     """Life cycle: built, `close`. What is heard is kept in the lists."""
 
-    def __init__(self, domain_id: int) -> None:
+    def __init__(self, domain_id: int = DOMAIN_ID) -> None:
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain_id)
         self.node = Node("test_client", context=self.context)
@@ -45,7 +46,7 @@ class GraphClient:
         self._thread.start()
 
     def _spin(self) -> None:
-        with suppress(ExternalShutdownException):  # `close` from the other thread
+        with contextlib.suppress(ExternalShutdownException):
             while self.context.ok():
                 self._executor.spin_once(timeout_sec=0.1)
 

@@ -323,6 +323,15 @@ class TestPeers:
         peers.forget_lost()
         assert peers.lost() == ()
 
+    def test_who_was_replaced_in_no_time_is_missed_too(self) -> None:
+        peers = Peers()
+        for life in (7, 7, 8, 8, 7):  # the last one was under way for long
+            peers.note_life("perception_node", life)
+        assert peers.lost(100.0) == ("perception_node",)
+        peers.forget_lost()
+        peers.note_life("perception_node", 8)
+        assert peers.lost() == ()
+
 
 class Robot:
     """An arm that is where it was told to be, until `broken`."""
@@ -362,6 +371,7 @@ class Report:
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
         self.states = 0
+        self.lines: list[str] = []
         self.in_force_ns: list[int] = []
         self.held_ns: list[int] = []
 
@@ -376,6 +386,9 @@ class Report:
 
     def target(self, stamp_ns, T_base_ee) -> None:
         pass
+
+    def line(self, line) -> None:
+        self.lines.append(line)
 
     def safety_event(self, stamp_ns, mode, reason) -> None:
         self.events.append((mode, reason))
@@ -443,6 +456,21 @@ class TestControlWorker:
         worker.submit(chunk(time.time_ns()))
         peers.note("perception_node", True)
         until(lambda: report.events[-1] in {("hold", "waiting"), ("active", "following")})
+
+    def test_an_emergency_stop_outlasts_release_and_reset(self, worker, report) -> None:
+        worker.submit(chunk(time.time_ns()))
+        until(lambda: ("active", "following") in report.events)
+        worker.emergency_stop("a child")
+        until(lambda: report.events[-1][0] == "hold")
+        stopped = report.events[-1]
+        worker.release()
+        worker.reset()
+        worker.submit(chunk(time.time_ns()))
+        time.sleep(0.1)
+        assert report.events[-1] == stopped
+        assert "a child" in report.lines[-1]
+        worker.reset_emergency_stop()
+        until(lambda: report.events[-1] == ("hold", "waiting"))
 
     def test_an_episode_begins_with_those_who_are_there(self, worker, report, peers) -> None:
         for alive in (True, False):

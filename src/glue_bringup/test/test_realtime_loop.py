@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from glue_bringup.arm.limits import RobotModel
+from glue_bringup.arm.impedance_gains import PANDA_HOME_RAD
+from glue_bringup.arm.kinematics import ArmKinematics
+from glue_bringup.arm.limits import FR3, RobotModel
 from glue_bringup.loop.action_source import Decision
 from glue_bringup.loop.realtime_loop import RealtimeLoop, Robot
 from glue_bringup.task_config import load_task
@@ -17,15 +19,17 @@ from glue_perception.pipeline import build_pipeline
 from glue_perception.timing import LatencyRecorder
 from glue_perception.types import ActionChunk, CameraFrame, RobotState
 
-DOWN = np.diag([1.0, -1.0, -1.0])
-START_M = np.array([0.45, 0.0, 0.4])
+HOME = np.array(PANDA_HOME_RAD)
+HAND = make_transform(np.eye(3), np.array([0.0, 0.0, 0.1034]))
+START = ArmKinematics(FR3).flange_pose(HOME) @ HAND
+DOWN, START_M = START[:3, :3], START[:3, 3]
 
 
 class PerfectArm:
     """Is where it was told to be, and remembers every target with its time."""
 
     def __init__(self) -> None:
-        self.T = make_transform(DOWN, START_M)
+        self.T = START
         self.targets: list[tuple[float, np.ndarray]] = []
         self.started = self.stopped = 0
 
@@ -33,7 +37,7 @@ class PerfectArm:
         self.started += 1
 
     def state(self) -> RobotState:
-        return RobotState(time.time_ns(), np.zeros(7), np.zeros(7), self.T, 0.02)
+        return RobotState(time.time_ns(), HOME, np.zeros(7), self.T, 0.02)
 
     def set_target(self, T_base_ee) -> None:
         self.T = np.array(T_base_ee)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from glue_bringup.arm.limits import FR3, PANDA
+from glue_bringup.faults.motion_audit import violations
 from glue_bringup.safety.config import MotionLimits, SafetyConfig, WatchdogConfig, WorkspaceBox
 from glue_bringup.safety.supervisor import Command, SafetySupervisor, SubmitResult, SupervisorMode
 from glue_perception.config import from_mapping, to_mapping
@@ -229,6 +230,19 @@ def test_clock_running_backwards_is_not_followed():
     rig.run(1.0)
     rig.check_no_step()
     assert rig.commands[-1].mode is SupervisorMode.ACTIVE
+
+
+def test_clock_behind_before_the_first_tick_makes_no_leap():
+    rig, tick_ns = Rig(path=lambda t: START_M + 0.2), 5_000_000
+    poses = [rig.state.T_base_ee] * 4
+    for k in range(8):
+        # The chunk is in force when the clock falls behind: the arm must not make up for the time that it lost.
+        rig.supervisor.submit(rig.chunk(rig.now_ns), rig.now_ns)
+        behind_ns = 30_000_000 if k in (0, 3) else 0
+        command = rig.supervisor.step(rig.now_ns + (k + 1) * tick_ns - behind_ns, rig.state)
+        poses.append(command.T_base_ee)
+    assert poses[-1][0, 3] > START_M[0]
+    assert violations(poses, [], tick_ns / 1e9, PANDA, CONFIG) == []
 
 
 def test_same_instant_twice_gives_the_same_command():

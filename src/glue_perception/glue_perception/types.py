@@ -334,6 +334,8 @@ class RobotState:
         joint_velocity_rad_s: Joints 1 to 7.
         T_base_ee: Pose of the tool centre point in the base frame, translation in metres.
         gripper_width_m: Distance between the finger tips.
+        external_wrench: Force [N] and torque [Nm] that something exerts on the tool, base frame, as the robot
+            estimates it; None where it is not known.
     """
 
     stamp_ns: int
@@ -341,6 +343,7 @@ class RobotState:
     joint_velocity_rad_s: Float[np.ndarray, "7"]
     T_base_ee: Float[np.ndarray, "4 4"]
     gripper_width_m: float
+    external_wrench: Float[np.ndarray, "6"] | None = None
 
     def __post_init__(self) -> None:
         _set(self, "stamp_ns", _check_stamp("RobotState", self.stamp_ns))
@@ -352,6 +355,9 @@ class RobotState:
         if not np.isfinite(self.gripper_width_m):
             raise InvalidValueError(f"RobotState.gripper_width_m must be finite, not {self.gripper_width_m}")
         _set(self, "gripper_width_m", float(self.gripper_width_m))
+        if self.external_wrench is not None:
+            wrench = _array("RobotState", "external_wrench", self.external_wrench, np.float64, (6,))
+            _set(self, "external_wrench", wrench)
 
 
 @dataclass(frozen=True, eq=False)
@@ -422,8 +428,9 @@ class ActionChunk:
             _array("ActionChunk", "rotation_6d", self.rotation_6d, np.float64, (horizon, 6)),
         )
         first, second = self.rotation_6d[:, :3], self.rotation_6d[:, 3:]
-        area = np.linalg.norm(np.cross(first, second), axis=1)
-        if np.any(area < 1e-3):
+        with np.errstate(over="ignore", invalid="ignore"):
+            area = np.linalg.norm(np.cross(first, second), axis=1)
+        if not np.all(area >= 1e-3):  # NaN, from an overflow, is refused too
             raise InvalidValueError(
                 "ActionChunk.rotation_6d is degenerate: its two columns are nearly parallel or zero"
             )

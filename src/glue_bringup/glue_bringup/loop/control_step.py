@@ -12,8 +12,9 @@ from jaxtyping import Float
 from glue_bringup.arm.base import ArmDriver
 from glue_bringup.gripper.base import Gripper
 from glue_bringup.safety.chunk_executor import SeamJump
-from glue_bringup.safety.supervisor import SafetySupervisor, SupervisorMode
-from glue_bringup.safety.watchdogs import Reason
+from glue_bringup.safety.reasons import Reason
+from glue_bringup.safety.state_machine import SupervisorMode
+from glue_bringup.safety.supervisor import SafetySupervisor
 from glue_perception.types import ActionChunk, RobotState
 
 
@@ -61,6 +62,7 @@ class ControlStep:
         self._recorder = recorder
         self._in_force = in_force
         self._held = held
+        self._kept: Float[np.ndarray, "4 4"] | None = None
         self.holds: Counter[str] = Counter()
         self.jumps: list[SeamJump] = []
 
@@ -77,14 +79,21 @@ class ControlStep:
     def tick(self, now_ns: int, state: RobotState) -> None:
         """Ask the supervisor for the command of this instant and pass it on.
 
+        In a dry run the arm is kept where it is at the first tick instead, and the gripper is left alone.
+
         Raises:
             HardwareError: arm or gripper no longer obeys.
         """
         command = self._supervisor.step(now_ns, state)
         if command.mode is not SupervisorMode.ACTIVE and command.reason != Reason.WAITING:
             self._held(now_ns)
-        self._arm.set_target(command.T_base_ee)
-        self._gripper.command(command.gripper_width_m)
+        if self._supervisor.dry_run:
+            if self._kept is None:
+                self._kept = state.T_base_ee
+            self._arm.set_target(self._kept)  # without targets the driver's own time-out would end control
+        else:
+            self._arm.set_target(command.T_base_ee)
+            self._gripper.command(command.gripper_width_m)
         if self._recorder is not None:
             self._recorder.target(now_ns, command.T_base_ee)
         for event in self._supervisor.drain_events():

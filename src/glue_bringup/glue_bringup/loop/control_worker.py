@@ -12,7 +12,8 @@ from glue_bringup.loop.control_step import ControlRecord, ControlStep
 from glue_bringup.loop.mailbox import Mailbox
 from glue_bringup.loop.peers import Peers, gone
 from glue_bringup.loop.worker import Worker
-from glue_bringup.safety.supervisor import SafetySupervisor, SupervisorMode
+from glue_bringup.safety.state_machine import SupervisorMode
+from glue_bringup.safety.supervisor import SafetySupervisor
 from glue_perception.errors import GlueError, HardwareError, NotReadyError
 from glue_perception.timing import LatencyRecorder
 from glue_perception.types import ActionChunk, KeyPatches, RobotState
@@ -37,6 +38,10 @@ class ControlReport(ControlRecord, Protocol):
         """Take note that the arm does not do now what the newest chunk says."""
         ...
 
+    def line(self, line: str, /) -> None:
+        """Take what the operator is to read from now on."""
+        ...
+
 
 class ControlWorker(Worker):
     """Runs supervisor, arm and gripper at a fixed rate, whatever else stops.
@@ -48,7 +53,7 @@ class ControlWorker(Worker):
         supervisor: Says what is to be done.
         arm: Connected, not started. Must be able to start again.
         gripper: Connected.
-        recover_arm: Clears the robot's fault.
+        recover_arm: Clears the robot's fault; the gripper's too.
         rate_hz: Of control.
         peers: While one of them is lost the arm is held.
         report: Who is told.
@@ -82,11 +87,17 @@ class ControlWorker(Worker):
         self._patches: Mailbox[KeyPatches] = Mailbox()
         self._due_s = 0.0
         self._fault: str | None = None
+        self._line = ""
 
     @property
     def fault(self) -> str | None:
         """What ended control, or None while it is on."""
         return self._fault
+
+    @property
+    def line(self) -> str:
+        """What the arm does, or why it does not move, in one sentence."""
+        return self._line
 
     @property
     def holds(self) -> dict[str, int]:
@@ -116,6 +127,14 @@ class ControlWorker(Worker):
     def release(self) -> None:
         """End a `hold`."""
         self.ask(lambda: self._set_operator(None), REQUEST_TIMEOUT_S)
+
+    def emergency_stop(self, reason: str) -> None:
+        """Bring the arm to rest until `reset_emergency_stop`, whatever else is asked of it."""
+        self.ask(lambda: self._supervisor.emergency_stop(reason or "operator"), REQUEST_TIMEOUT_S)
+
+    def reset_emergency_stop(self) -> None:
+        """End an `emergency_stop`."""
+        self.ask(self._supervisor.reset_emergency_stop, REQUEST_TIMEOUT_S)
 
     def recover(self) -> None:
         """Clear a fault and take control again at the current pose; HardwareError if the robot refuses."""
@@ -185,6 +204,12 @@ class ControlWorker(Worker):
         if chunk is not None:
             self._control.submit(chunk, now_ns)
         self._control.tick(now_ns, state)
+        self._tell(self._supervisor.line)
+
+    def _tell(self, line: str) -> None:
+        if line != self._line:
+            self._line = line
+            self._report.line(line)
 
     def _take_control(self) -> None:
         self._arm.start()
@@ -213,3 +238,4 @@ class ControlWorker(Worker):
         self._fault = str(error)
         self._arm.stop()
         self._report.safety_event(time.time_ns(), FAULT, self._fault)
+        self._tell(self._fault)

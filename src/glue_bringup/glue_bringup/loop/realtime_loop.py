@@ -20,17 +20,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from glue_bringup.arm.base import ArmDriver
-from glue_bringup.arm.limits import RobotModel, limits_for
+from glue_bringup.arm.limits import RobotModel
 from glue_bringup.gripper.base import Gripper
 from glue_bringup.loop.action_source import ActionSource
 from glue_bringup.loop.control_step import ControlStep
 from glue_bringup.loop.deadlines import DeadlineCounter
 from glue_bringup.loop.episode import EpisodeResult, summarise_jumps
+from glue_bringup.loop.guarded_supervisor import guarded_supervisor
 from glue_bringup.loop.mailbox import Mailbox
 from glue_bringup.loop.perceiver import Perceiver
 from glue_bringup.loop.schedule import PolicySchedule
 from glue_bringup.recording.record import Record
-from glue_bringup.safety.supervisor import SafetySupervisor
 from glue_bringup.task_config import TaskConfig
 from glue_perception.cameras.base import Camera
 from glue_perception.errors import HardwareError
@@ -86,7 +86,7 @@ class RealtimeLoop:
         self._recorder = recorder
         self._clock = clock or SystemClock()
         self._perceiver = Perceiver(pipeline, recorder, latencies)
-        self._supervisor = SafetySupervisor(task.safety, limits_for(robot.model))
+        self._supervisor = guarded_supervisor(task.safety, robot.model)
         self._control = ControlStep(
             self._supervisor, robot.arm, robot.gripper, recorder, source.note_in_force, source.note_held
         )

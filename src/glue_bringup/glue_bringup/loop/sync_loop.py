@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from glue_bringup.arm.limits import RobotModel, limits_for
+from glue_bringup.arm.limits import RobotModel
 from glue_bringup.loop.action_source import ActionSource
 from glue_bringup.loop.control_step import ControlStep
 from glue_bringup.loop.deadlines import DeadlineCounter
 from glue_bringup.loop.episode import EpisodeResult, summarise_jumps
+from glue_bringup.loop.guarded_supervisor import guarded_supervisor
 from glue_bringup.loop.perceiver import KeyPatchSource, Perceiver
 from glue_bringup.loop.schedule import PolicySchedule
 from glue_bringup.recording.episode_recorder import EpisodeRecorder
-from glue_bringup.safety.supervisor import SafetySupervisor
 from glue_bringup.sim.sync_twin import SyncTwin
 from glue_bringup.task_config import TaskConfig
 from glue_perception.timing import NS_PER_S, LatencyRecorder
@@ -45,7 +45,7 @@ class SyncLoop:
         """
         task, twin = self._task, self._twin
         twin.reset(seed)
-        supervisor = SafetySupervisor(task.safety, limits_for(RobotModel.FR3))
+        supervisor = guarded_supervisor(task.safety, RobotModel.FR3)
         control = ControlStep(
             supervisor, twin.arm, twin.gripper, recorder, source.note_in_force, source.note_held
         )

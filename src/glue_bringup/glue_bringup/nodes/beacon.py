@@ -4,19 +4,21 @@ A killed process says no goodbye, and DDS by default takes ten seconds to notice
 `/glue/alive/NODE` that has to give a sign of life within a short lease. DDS gives it from a thread of its own, in
 C or C++, so that a busy interpreter raises no alarm; a node that hangs goes on giving it, which is what the ages of
 frames, key-patches and chunks are watched for. After a false alarm (a machine so loaded that even that thread comes
-too late) Cyclone DDS counts a writer as alive again only at its next message; so there are messages, too.
+too late) Cyclone DDS counts a writer as alive again only at its next message; so there are messages, too. They say
+when the node was activated: one that was quickly started again is recognised by that.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.node import Node
-from std_msgs.msg import Empty
+from std_msgs.msg import UInt64
 
 from glue_bringup.loop.peers import Peers
 from glue_bringup.nodes import names, qos
@@ -37,11 +39,11 @@ class Beacon:
         self._node = node
         silent = PublisherEventCallbacks(use_default_callbacks=False)
         topic = alive_topic(node.get_name())
-        self._publisher = node.create_publisher(Empty, topic, qos.alive(lease_s), event_callbacks=silent)
+        self._publisher = node.create_publisher(UInt64, topic, qos.alive(lease_s), event_callbacks=silent)
         # DDS gives signs of life at the pace of the shortest lease: the second one, which nobody listens to, makes
         # them come often enough that one that is late is no alarm.
         pace = qos.alive(lease_s / SIGNS_PER_LEASE)
-        self._pacer = node.create_publisher(Empty, names.ALIVE, pace, event_callbacks=silent)
+        self._pacer = node.create_publisher(UInt64, names.ALIVE, pace, event_callbacks=silent)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._publish, name="beacon", daemon=True)
         self._thread.start()
@@ -54,8 +56,9 @@ class Beacon:
         self._node.destroy_publisher(self._pacer)
 
     def _publish(self) -> None:
+        life = UInt64(data=time.time_ns())
         while not self._stopping.is_set():
-            self._publisher.publish(Empty())
+            self._publisher.publish(life)
             self._stopping.wait(MESSAGE_PERIOD_S)
 
 
@@ -67,10 +70,13 @@ def watch(node: Node, others: Iterable[str], lease_s: float, peers: Peers) -> No
         def changed(event: Any, name: str = name) -> None:
             peers.note(name, event.alive_count > 0)
 
+        def sign(message: UInt64, name: str = name) -> None:
+            peers.note_life(name, message.data)
+
         node.create_subscription(
-            Empty,
+            UInt64,
             alive_topic(name),
-            lambda message: None,
+            sign,
             qos.alive(lease_s),
             callback_group=group,
             event_callbacks=SubscriptionEventCallbacks(liveliness=changed, use_default_callbacks=False),

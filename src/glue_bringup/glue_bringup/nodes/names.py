@@ -20,16 +20,21 @@ RESET_SAFETY = "/glue/reset_safety"
 COME_TO_REST = "/glue/come_to_rest"
 HOLD = "/glue/hold"
 RELEASE = "/glue/release"
+EMERGENCY_STOP = "/glue/emergency_stop"
+RESET_EMERGENCY_STOP = "/glue/reset_emergency_stop"
 RECOVER_FROM_ERROR = "/glue/recover_from_error"
 RUN_TASK = "/glue/run_task"
 START_EPISODE = "/glue/start_episode"
 STOP_EPISODE = "/glue/stop_episode"
 
+OPERATOR_LINE = "/glue/operator_line"
+"""std_msgs/String, kept for late joiners: what the arm does, or why it does not move, in one sentence for people."""
+
 CHUNK_EXECUTION = "/glue/chunk_execution"
 """glue_msgs/ChunkExecution, from arm_node to policy_node: what became of the chunks."""
 
 ALIVE = "/glue/alive"
-"""std_msgs/Empty without messages: every active node offers /glue/alive/NODE; see `beacon`."""
+"""std_msgs/UInt64, when it was activated [ns]: every active node has /glue/alive/NODE; see `beacon`."""
 
 TASK_DONE = "/glue/task_done"
 """std_msgs/Bool, kept for late joiners: whoever judges success (the twin, an operator) says true here."""

@@ -209,6 +209,8 @@ class TaskNode(ShellNode):
 
     def _stop(self) -> None:
         """End the chunks and the motion. Who does not hear it, as we are gone ourselves, stops by itself."""
+        if self._ending.is_set():
+            return
         for name, request, node in (
             (names.STOP_POLICY, StopPolicy.Request(), "policy_node"),
             (names.COME_TO_REST, ComeToRest.Request(), "arm_node"),
@@ -266,8 +268,10 @@ class TaskNode(ShellNode):
         return True
 
     def close(self) -> None:
-        """Let a running episode end."""
+        """Let a running episode end: its thread still uses the node's topics."""
         self._ending.set()
+        if self._busy.acquire(timeout=STOP_TIMEOUT_S):
+            self._busy.release()
         super().close()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,7 @@ import ruckig
 from jaxtyping import Float
 
 from glue_bringup.safety.config import MotionLimits, WorkspaceBox
+from glue_bringup.safety.ramp import Ramp, half_cross, rotations
 from glue_perception.geometry import (
     make_transform,
     matrix_from_rotation_6d,
@@ -28,6 +31,11 @@ MAX_STEP_S = 0.05
 """After a longer pause the motion goes on from where it was instead of leaping ahead."""
 
 BOX_TOLERANCE_M = 1e-6
+RAMP_GAP_S = 0.03
+"""At most this between two points of a ramp, beside the corners of its acceleration."""
+
+RAMP_MERGE_S = 1e-3
+"""Corners that lie closer together count as one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +45,43 @@ class AxisState:
     position: Float[np.ndarray, "3"]
     velocity: Float[np.ndarray, "3"]
     acceleration: Float[np.ndarray, "3"]
+
+
+@dataclass(frozen=True, eq=False)
+class MotionState:
+    """The commanded tool at one instant, base frame.
+
+    Attributes:
+        rotation: R_base_ee.
+        linear: Position [m], velocity and acceleration.
+        angular_velocity: In rad/s.
+        angular_acceleration: In rad/s^2.
+    """
+
+    rotation: Float[np.ndarray, "3 3"]
+    linear: AxisState
+    angular_velocity: Float[np.ndarray, "3"]
+    angular_acceleration: Float[np.ndarray, "3"]
+
+    @property
+    def T_base_ee(self) -> Float[np.ndarray, "4 4"]:
+        """The pose."""
+        return make_transform(self.rotation, self.linear.position)
+
+    @property
+    def angular(self) -> AxisState:
+        """The rotation vector and its derivatives in the chart around the present orientation."""
+        return AxisState(np.zeros(3), self.angular_velocity, self.angular_acceleration)
+
+    @property
+    def twist(self) -> Float[np.ndarray, "6"]:
+        """Linear [m/s] and angular [rad/s] velocity."""
+        return np.concatenate([self.linear.velocity, self.angular_velocity])
+
+    @property
+    def twist_change(self) -> Float[np.ndarray, "6"]:
+        """Linear [m/s^2] and angular [rad/s^2] acceleration."""
+        return np.concatenate([self.linear.acceleration, self.angular_acceleration])
 
 
 class AxisTriple:
@@ -74,6 +119,7 @@ class AxisTriple:
         target: Float[np.ndarray, "3"],
         target_velocity: Float[np.ndarray, "3"],
         dt_s: float,
+        speed_share: float = 1.0,
     ) -> AxisState:
         """Return the state `dt_s` later on the fastest way to meet a target in uniform motion.
 
@@ -85,16 +131,18 @@ class AxisTriple:
             target: Where the target will be after `dt_s`.
             target_velocity: Its velocity.
             dt_s: Time step.
+            speed_share: Share of the velocity bound that may be used; what is faster brakes to it first.
         """
-        bound = VELOCITY_MARGIN * self.axis_velocity
+        speed = speed_share * self.axis_velocity
+        bound = VELOCITY_MARGIN * speed
         drift = np.clip(target_velocity, -bound, bound)
         start = target - drift * dt_s
         values = self._chase
         values.current_position = state.position - start
         values.current_velocity = state.velocity - drift
         values.current_acceleration = state.acceleration
-        values.max_velocity = self.axis_velocity - drift
-        values.min_velocity = -self.axis_velocity - drift
+        values.max_velocity = speed - drift
+        values.min_velocity = -speed - drift
         try:
             self._otg.calculate(values, self._trajectory)
         except ruckig.RuckigError:
@@ -110,6 +158,24 @@ class AxisTriple:
         self._plan_brake(state)
         way, velocity, acceleration = self._trajectory.at_time(dt_s)
         return AxisState(state.position + np.array(way), np.array(velocity), np.array(acceleration))
+
+    def brake_corners_s(self, state: AxisState) -> list[float]:
+        """Return the times at which an axis' jerk changes on the fastest way to rest, and that of the rest."""
+        self._plan_brake(state)
+        corners = [float(self._trajectory.duration)]
+        for profile in self._trajectory.profiles[0]:
+            time_s = 0.0
+            for part_s in (*profile.brake.t, *profile.t):
+                if part_s > 0.0:
+                    time_s += part_s
+                    corners.append(time_s)
+        return corners
+
+    def brake_ramp(self, state: AxisState, times_s: Sequence[float]) -> Float[np.ndarray, "n 3 3"]:
+        """Return way, velocity and acceleration on the fastest way to rest at the given times from now."""
+        self._plan_brake(state)
+        duration_s, at_time = self._trajectory.duration, self._trajectory.at_time
+        return np.array([at_time(min(time_s, duration_s)) for time_s in times_s])
 
     def braking_reach(self, state: AxisState) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
         """Return the lowest and highest position of each axis on the fastest way to rest."""
@@ -162,23 +228,25 @@ class MotionLimiter:
 
     def reset(self, T_base_ee: Float[np.ndarray, "4 4"]) -> None:
         """Be at rest at a pose."""
+        rotation = matrix_from_rotation_6d(rotation_6d_from_matrix(T_base_ee[:3, :3]))
         zero = np.zeros(3)
-        self._linear = AxisState(np.array(T_base_ee[:3, 3]), zero, zero)
-        self._angular = AxisState(zero, zero, zero)
-        self._R_base_ee = matrix_from_rotation_6d(rotation_6d_from_matrix(T_base_ee[:3, :3]))
+        self._state = MotionState(rotation, AxisState(np.array(T_base_ee[:3, 3]), zero, zero), zero, zero)
 
     @property
     def pose(self) -> Float[np.ndarray, "4 4"]:
         """The commanded pose T_base_ee."""
-        return make_transform(self._R_base_ee, self._linear.position)
+        return self._state.T_base_ee
+
+    @property
+    def state(self) -> MotionState:
+        """The commanded pose and its derivatives."""
+        return self._state
 
     @property
     def at_rest(self) -> bool:
         """Whether the commanded pose stands still (below 0.1 mm/s and 0.1 mrad/s)."""
-        return all(
-            np.abs(s.velocity).max() < 1e-4 and np.abs(s.acceleration).max() < 1e-2
-            for s in (self._linear, self._angular)
-        )
+        state = self._state
+        return bool(np.abs(state.twist).max() < 1e-4 and np.abs(state.twist_change).max() < 1e-2)
 
     def follow(
         self,
@@ -186,6 +254,7 @@ class MotionLimiter:
         linear_velocity_m_s: Float[np.ndarray, "3"],
         angular_velocity_rad_s: Float[np.ndarray, "3"],
         dt_s: float,
+        speed_share: float = 1.0,
     ) -> Float[np.ndarray, "4 4"]:
         """Advance by `dt_s` towards a moving target and return the commanded pose.
 
@@ -194,47 +263,118 @@ class MotionLimiter:
             linear_velocity_m_s: Its velocity, base frame.
             angular_velocity_rad_s: Its angular velocity, base frame.
             dt_s: Time since the last call; more than `MAX_STEP_S` counts as that.
+            speed_share: Share of the velocity bounds that may be used.
         """
-        dt_s = min(max(dt_s, 0.0), MAX_STEP_S)
-        if dt_s == 0.0:
-            return self.pose
-        wanted = self._translation.chase(self._linear, T_base_target[:3, 3], linear_velocity_m_s, dt_s)
-        self._linear = self._kept_in_box(wanted, dt_s)
-        turn = rotation_vector(T_base_target[:3, :3] @ self._R_base_ee.T)
-        self._turn_to(self._rotation.chase(self._angular, turn, angular_velocity_rad_s, dt_s))
+        self.take(
+            self.plan_follow(T_base_target, linear_velocity_m_s, angular_velocity_rad_s, dt_s, speed_share)
+        )
         return self.pose
 
     def brake(self, dt_s: float) -> Float[np.ndarray, "4 4"]:
         """Advance by `dt_s` on the fastest way to rest and return the commanded pose."""
-        dt_s = min(max(dt_s, 0.0), MAX_STEP_S)
-        if dt_s > 0.0:
-            self._linear = self._translation.brake(self._linear, dt_s)
-            self._turn_to(self._rotation.brake(self._angular, dt_s))
+        self.take(self.plan_brake(dt_s))
         return self.pose
 
+    def take(self, state: MotionState) -> None:
+        """Be in a state that `plan_follow` or `plan_brake` has just returned."""
+        self._state = state
+
+    def plan_follow(
+        self,
+        T_base_target: Float[np.ndarray, "4 4"],
+        linear_velocity_m_s: Float[np.ndarray, "3"],
+        angular_velocity_rad_s: Float[np.ndarray, "3"],
+        dt_s: float,
+        speed_share: float = 1.0,
+    ) -> MotionState:
+        """Return the state that `follow` would advance to."""
+        dt_s = min(max(dt_s, 0.0), MAX_STEP_S)
+        now = self._state
+        if dt_s == 0.0:
+            return now
+        wanted = self._translation.chase(
+            now.linear, T_base_target[:3, 3], linear_velocity_m_s, dt_s, speed_share
+        )
+        turn = rotation_vector(T_base_target[:3, :3] @ now.rotation.T)
+        turned = self._rotation.chase(now.angular, turn, angular_velocity_rad_s, dt_s, speed_share)
+        return _turned(now.rotation, self._kept_in_box(wanted, dt_s), turned)
+
+    def plan_brake(self, dt_s: float) -> MotionState:
+        """Return the state that `brake` would advance to."""
+        dt_s = min(max(dt_s, 0.0), MAX_STEP_S)
+        now = self._state
+        if dt_s == 0.0:
+            return now
+        return _turned(
+            now.rotation,
+            self._translation.brake(now.linear, dt_s),
+            self._rotation.brake(now.angular, dt_s),
+        )
+
+    def ramp(self, state: MotionState) -> Ramp:
+        """Return points on the fastest way from `state` to rest.
+
+        The tool's acceleration is linear in time between the corners of this way, so these are among the points:
+        what depends on it has its extremes there, or close by where the arm's posture changes.
+        """
+        corners_s = self._translation.brake_corners_s(state.linear)
+        corners_s += self._rotation.brake_corners_s(state.angular)
+        times_s = _merged(corners_s)
+        ways = self._translation.brake_ramp(state.linear, times_s)
+        turns = self._rotation.brake_ramp(state.angular, times_s)
+        turn, rate, change = turns[:, 0], turns[:, 1], turns[:, 2]
+        return Ramp(
+            time_s=np.array(times_s),
+            position_m=state.linear.position + ways[:, 0],
+            rotation=rotations(turn) @ state.rotation,
+            way=np.concatenate([ways[:, 0], turn], axis=1),
+            twist=np.concatenate([ways[:, 1], rate + half_cross(turn, rate)], axis=1),
+            twist_change=np.concatenate([ways[:, 2], change + half_cross(turn, change)], axis=1),
+        )
+
     def _kept_in_box(self, wanted: AxisState, dt_s: float) -> AxisState:
+        now = self._state.linear
         low, high = self._translation.braking_reach(wanted)
-        lower = np.minimum(self._low_m, self._linear.position) - BOX_TOLERANCE_M
-        upper = np.maximum(self._high_m, self._linear.position) + BOX_TOLERANCE_M
+        lower = np.minimum(self._low_m, now.position) - BOX_TOLERANCE_M
+        upper = np.maximum(self._high_m, now.position) + BOX_TOLERANCE_M
         leaves = (low < lower) | (high > upper)
         if not leaves.any():
             return wanted
-        braked = self._translation.brake(self._linear, dt_s)
+        braked = self._translation.brake(now, dt_s)
         return AxisState(
             np.where(leaves, braked.position, wanted.position),
             np.where(leaves, braked.velocity, wanted.velocity),
             np.where(leaves, braked.acceleration, wanted.acceleration),
         )
 
-    def _turn_to(self, moved: AxisState) -> None:
-        """Take over the orientation and re-express its derivatives in the chart around it."""
-        turn, rate, change = moved.position, moved.velocity, moved.acceleration
-        rotated = matrix_from_rotation_vector(turn) @ self._R_base_ee
-        self._R_base_ee = matrix_from_rotation_6d(rotation_6d_from_matrix(rotated))
-        # The left Jacobian of SO(3) to second order; the turn of one tick is at most some hundredths of a radian.
-        velocity = rate + _cross(turn, rate) / 2.0
-        acceleration = change + _cross(turn, change) / 2.0
-        self._angular = AxisState(np.zeros(3), velocity, acceleration)
+
+def _turned(rotation: Float[np.ndarray, "3 3"], linear: AxisState, moved: AxisState) -> MotionState:
+    """Return the state after a turn, its derivatives expressed in the chart around the new orientation."""
+    rotated = matrix_from_rotation_vector(moved.position) @ rotation
+    rotated = matrix_from_rotation_6d(rotation_6d_from_matrix(rotated))
+    return MotionState(rotated, linear, *_recharted(moved))
+
+
+def _recharted(moved: AxisState) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
+    """Return angular velocity and acceleration from the rotation vector's derivatives.
+
+    The left Jacobian of SO(3) to second order; the turn of one tick is at most some hundredths of a radian.
+    """
+    turn, rate, change = moved.position, moved.velocity, moved.acceleration
+    return rate + _cross(turn, rate) / 2.0, change + _cross(turn, change) / 2.0
+
+
+def _merged(corners_s: list[float]) -> list[float]:
+    """Return the corners in order, close ones merged into the later, wide gaps filled evenly."""
+    times_s, before_s = [], 0.0
+    ordered_s = sorted(corners_s)
+    for corner_s, next_s in itertools.pairwise([*ordered_s, math.inf]):
+        if next_s - corner_s < RAMP_MERGE_S:
+            continue
+        parts = math.ceil((corner_s - before_s) / RAMP_GAP_S)
+        times_s += [before_s + (corner_s - before_s) * k / parts for k in range(1, parts)] + [corner_s]
+        before_s = corner_s
+    return times_s
 
 
 def _cross(a: Float[np.ndarray, "3"], b: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 from jaxtyping import Float
 
 from glue_bringup.arm.limits import RobotLimits
+from glue_bringup.safety.chunk_admission import refusal
 from glue_bringup.safety.chunk_executor import ChunkExecutor, SeamJump, TargetSample
 from glue_bringup.safety.config import SafetyConfig
-from glue_bringup.safety.motion_limiter import MotionLimiter
-from glue_bringup.safety.watchdogs import Reason, Watchdogs
-from glue_perception.errors import NotReadyError
+from glue_bringup.safety.joint_guard import JointGuard
+from glue_bringup.safety.joint_path import JointMotion
+from glue_bringup.safety.kinematic_model import KinematicModel
+from glue_bringup.safety.motion_limiter import MAX_STEP_S, MotionLimiter, MotionState
+from glue_bringup.safety.reasons import Reason, line_for
+from glue_bringup.safety.state_machine import (
+    Latches,
+    OperatorAction,
+    SupervisorMode,
+    after,
+    hold_reason,
+    next_mode,
+)
+from glue_bringup.safety.watchdogs import Watchdogs
+from glue_perception.errors import ConfigError, NotReadyError
 from glue_perception.timing import NS_PER_S
 from glue_perception.types import ActionChunk, KeyPatches, RobotState
-
-DEFAULT_TICK_NS = 10_000_000
-
-
-class SupervisorMode(Enum):
-    """ACTIVE: follows the chunk. HOLD_RAMP: braking within the limits. HOLD: at rest."""
-
-    ACTIVE = "active"
-    HOLD_RAMP = "hold_ramp"
-    HOLD = "hold"
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,13 @@ class SafetyEvent:
         stamp_ns: Time of the tick.
         mode: The mode from now on.
         reason: A `Reason`, or the operator's words.
+        line: The same for the operator, in one sentence.
     """
 
     stamp_ns: int
     mode: SupervisorMode
     reason: str
+    line: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,14 @@ class Command:
         gripper_width_m: Opening.
         mode: See `SupervisorMode`.
         reason: A `Reason`, or the operator's words in a hold that the operator asked for.
+        line: The same for the operator, in one sentence.
     """
 
     T_base_ee: Float[np.ndarray, "4 4"]
     gripper_width_m: float
     mode: SupervisorMode
     reason: str
+    line: str = ""
 
 
 class SafetySupervisor:
@@ -83,58 +89,67 @@ class SafetySupervisor:
     Policy and teleoperation both submit chunks.
 
     Whatever ends motion (a stale or implausible input, an expired chunk, the operator) ends it as a ramp within the
-    motion limits; when the cause is gone the arm goes on from the held pose. Only an operator's hold needs `release`.
+    motion limits; when the cause is gone the arm goes on from the held pose. Only an operator's hold needs `release`,
+    and an emergency stop `reset_emergency_stop`. States, reasons and limits: docs/safety.md.
 
     Args:
         config: Settings.
         limits: The robot's own table.
+        kinematics: Of the same robot, for limits in the joints, singularities, self-collision and the table; None
+            leaves these to the robot.
 
     Raises:
-        ConfigError: the configured motion is beyond the robot's table.
+        ConfigError: the configured motion is beyond the robot's table, or the kinematics are another robot's.
     """
 
-    def __init__(self, config: SafetyConfig, limits: RobotLimits) -> None:
+    def __init__(
+        self, config: SafetyConfig, limits: RobotLimits, kinematics: KinematicModel | None = None
+    ) -> None:
         config.motion.check_against(limits)
+        if kinematics is not None and kinematics.limits is not limits:
+            raise ConfigError(
+                f"the limits are a {limits.model.value}'s and the kinematics a {kinematics.limits.model.value}'s; "
+                "build both from one robot_model"
+            )
+        self._guard = None if kinematics is None else JointGuard(config.joints, kinematics)
         self._config = config
         self._executor = ChunkExecutor(config.executor)
         self._limiter = MotionLimiter(config.motion, config.workspace)
-        self._watchdogs = Watchdogs(config.watchdogs, limits)
+        self._watchdogs = Watchdogs(config.watchdogs, limits, follows=not config.dry_run)
         self._low_m, self._high_m = np.array(config.workspace.min_m), np.array(config.workspace.max_m)
         self._last_ns: int | None = None
-        self._tick_ns = DEFAULT_TICK_NS
+        self._tick_ns = 0
+        self._clock_was_behind = False
         self._gripper_width_m = 0.0
-        self._operator_reason: str | None = None
+        self._latches = Latches()
         self._mode, self._reason = SupervisorMode.HOLD, str(Reason.WAITING)
+        self._line = line_for(self._reason, config)
         self._events: list[SafetyEvent] = []
 
     def reset(self, now_ns: int, state: RobotState) -> None:
-        """Forget the episode before and hold the current pose and opening. An operator's hold stays."""
+        """Forget the episode before and hold the current pose and opening. What the operator has stopped stays so.
+
+        Raises:
+            HardwareError: the state's joints and tool pose do not belong to this robot.
+        """
+        if self._guard is not None:
+            self._guard.reset(state)
         self._executor.clear()
         self._limiter.reset(state.T_base_ee)
         self._watchdogs.reset(now_ns)
         self._gripper_width_m = self._clamped_width(state.gripper_width_m)
-        self._last_ns = now_ns
-        self._enter(now_ns, SupervisorMode.HOLD, self._operator_reason or Reason.WAITING)
+        self._last_ns, self._tick_ns, self._clock_was_behind = now_ns, 0, False
+        self._enter(now_ns, SupervisorMode.HOLD, hold_reason(self._latches, None, None, Reason.WAITING))
 
     def submit(self, chunk: ActionChunk, now_ns: int) -> SubmitResult:
         """Put a chunk in force, or refuse it. Its shape and finiteness are checked by its type.
 
-        A chunk is refused if it is older than the one in force, older than `max_chunk_age_s`, over already, or from
-        the future.
+        A chunk is refused if it is older than the one in force, older than `max_chunk_age_s`, over already, from the
+        future, or not of this world (`chunk_admission`).
         """
-        watchdogs = self._config.watchdogs
-        age_s = (now_ns - chunk.stamp_ns) / NS_PER_S
-        current = self._executor.chunk
-        if age_s < -watchdogs.stamp_tolerance_s:
-            return SubmitResult(False, f"its stamp lies {-age_s:.3f} s in the future; check the clocks")
-        if age_s > watchdogs.max_chunk_age_s:
-            return SubmitResult(
-                False, f"its observation is {age_s:.3f} s old; {watchdogs.max_chunk_age_s} s at most"
-            )
-        if self._executor.is_expired(chunk, now_ns):
-            return SubmitResult(False, "the time of its last action has passed; the policy is too slow")
-        if current is not None and chunk.stamp_ns < current.stamp_ns:
-            return SubmitResult(False, "a chunk of a newer observation is in force")
+        reason = refusal(chunk, self._executor, self._config.watchdogs, now_ns)
+        if reason:
+            return SubmitResult(False, reason)
         return SubmitResult(True, jump=self._executor.set_chunk(chunk, now_ns))
 
     def note_frame(self, stamp_ns: int) -> None:
@@ -145,14 +160,45 @@ class SafetySupervisor:
         """Take note of the newest key-patches."""
         self._watchdogs.note_key_patches(key_patches)
 
+    def note_deadman(self, stamp_ns: int, held: bool) -> None:
+        """Take note of the operator's deadman switch; asked for where `watchdogs.max_deadman_age_s` is set."""
+        self._watchdogs.note_deadman(stamp_ns, held)
+
     def operator_hold(self, reason: str) -> None:
         """Bring the arm to rest from the next tick on, until `release`."""
-        self._operator_reason = reason or "operator"
+        self._latches = after(self._latches, OperatorAction.HOLD, reason)
 
     def release(self) -> None:
         """End an operator's hold. The chunk of before is forgotten: motion needs a new one."""
-        self._operator_reason = None
+        self._latches = after(self._latches, OperatorAction.RELEASE)
         self._executor.clear()
+
+    def emergency_stop(self, reason: str) -> None:
+        """Bring the arm to rest from the next tick on, whatever else is the matter, until `reset_emergency_stop`.
+
+        A stop within the motion limits: the robot's own stop button, which takes the power, stays the last resort.
+        """
+        self._latches = after(self._latches, OperatorAction.EMERGENCY_STOP, reason)
+
+    def reset_emergency_stop(self) -> None:
+        """End an emergency stop; `release` does not. The chunk of before is forgotten: motion needs a new one."""
+        self._latches = after(self._latches, OperatorAction.RESET_EMERGENCY_STOP)
+        self._executor.clear()
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether commands are computed only: the arm is to stay where it is."""
+        return self._config.dry_run
+
+    @property
+    def line(self) -> str:
+        """For the operator, in one sentence: what the arm does, or why it does not move."""
+        return self._line
+
+    @property
+    def joint_path(self) -> JointMotion | None:
+        """The joints beneath the commanded pose; None without kinematics."""
+        return None if self._guard is None else self._guard.now
 
     def drain_events(self) -> list[SafetyEvent]:
         """Return the changes of mode or reason since the last call."""
@@ -174,27 +220,31 @@ class SafetySupervisor:
             raise NotReadyError("the safety supervisor does not know the arm's pose yet; call reset first")
         fault, dt_s = self._advance_clock(now_ns)
         watched = self._watchdogs.fault(now_ns, state, self._limiter.pose[:3, 3])
-        reason = self._operator_reason or fault or watched
-        sample = None
-        if reason is None:
-            sample = self._executor.sample(now_ns)
-            reason = self._chunk_fault(now_ns, sample)
+        if watched is None and self._guard is not None:
+            watched = self._guard.measured_fault(state)
+        sample = self._executor.sample(now_ns)
+        chunk_fault = self._chunk_fault(now_ns, sample)
+        reason = hold_reason(self._latches, fault, watched, chunk_fault)
+        bounded: Reason | None = None
         if sample is None or reason is not None:
-            T_base_ee = self._limiter.brake(dt_s)
-            at_rest = self._limiter.at_rest
-            mode = SupervisorMode.HOLD if at_rest else SupervisorMode.HOLD_RAMP
+            self._brake(dt_s)
         else:
-            T_base_ee, reason = self._follow(now_ns, sample, dt_s)
-            mode = SupervisorMode.ACTIVE
-        self._enter(now_ns, mode, reason or Reason.FOLLOWING)
-        return Command(T_base_ee, self._gripper_width_m, self._mode, self._reason)
+            bounded = self._follow(now_ns, sample, dt_s, state)
+        mode = next_mode(reason, self._limiter.at_rest)
+        self._enter(now_ns, mode, reason or bounded or Reason.FOLLOWING)
+        return Command(self._limiter.pose, self._gripper_width_m, self._mode, self._reason, self._line)
 
     def _advance_clock(self, now_ns: int) -> tuple[Reason | None, float]:
         """Return the fault of the clock, if any, and the time step."""
         last_ns = self._last_ns if self._last_ns is not None else now_ns
         if now_ns < last_ns:
+            self._clock_was_behind = True
             return Reason.CLOCK_BACKWARDS, self._tick_ns / NS_PER_S
         elapsed_ns = now_ns - last_ns
+        if self._clock_was_behind:
+            # What was moved on while the clock stood behind is not moved on again: that would be a leap.
+            elapsed_ns = min(elapsed_ns, self._tick_ns)
+        self._clock_was_behind = False
         self._last_ns = now_ns
         if elapsed_ns:
             self._tick_ns = elapsed_ns
@@ -210,10 +260,14 @@ class SafetySupervisor:
             return Reason.STALE_CHUNK
         return None
 
-    def _follow(
-        self, now_ns: int, sample: TargetSample, dt_s: float
-    ) -> tuple[Float[np.ndarray, "4 4"], Reason | None]:
-        """Move towards the sample, clamped to the box, and return the commanded pose and an intervention's name."""
+    def _brake(self, dt_s: float) -> None:
+        braked = self._limiter.plan_brake(dt_s)
+        if self._guard is not None:
+            self._guard.move(braked, min(dt_s, MAX_STEP_S), following=False)
+        self._limiter.take(braked)
+
+    def _follow(self, now_ns: int, sample: TargetSample, dt_s: float, state: RobotState) -> Reason | None:
+        """Move towards the sample, clamped to the box, and return an intervention's name."""
         lookahead_s = self._config.executor.lookahead_s
         position_m = sample.T_base_ee[:3, 3]
         clamped_m = np.clip(position_m, self._low_m, self._high_m)
@@ -221,17 +275,41 @@ class SafetySupervisor:
         target = sample.T_base_ee.copy()
         target[:3, 3] = clamped_m
         self._gripper_width_m = self._clamped_width(sample.gripper_width_m)
-        T_base_ee = self._limiter.follow(
-            target, (ahead_m - clamped_m) / lookahead_s, sample.angular_velocity_rad_s, dt_s
+        few_tracks = self._watchdogs.few_tracks(now_ns)
+        wanted = self._limiter.plan_follow(
+            target,
+            (ahead_m - clamped_m) / lookahead_s,
+            sample.angular_velocity_rad_s,
+            dt_s,
+            self._config.watchdogs.few_tracks_speed_share if few_tracks else 1.0,
         )
+        refused = self._refused(wanted, min(dt_s, MAX_STEP_S), state)
+        if refused is not None:
+            self._brake(dt_s)
+            return refused
+        self._limiter.take(wanted)
         if np.any(clamped_m != position_m):
-            return T_base_ee, Reason.WORKSPACE
-        return T_base_ee, Reason.FEW_TRACKS if self._watchdogs.few_tracks(now_ns) else None
+            return Reason.WORKSPACE
+        return Reason.FEW_TRACKS if few_tracks else None
+
+    def _refused(self, wanted: MotionState, dt_s: float, state: RobotState) -> Reason | None:
+        """Go with a step in the joints, or return why it may not be taken."""
+        guard = self._guard
+        if guard is None or dt_s <= 0.0:
+            return None
+        if self._mode is SupervisorMode.HOLD:
+            guard.anchor(state, self._limiter.state)
+        reason = guard.refuse(wanted, self._limiter.ramp(wanted), dt_s)
+        if reason is None:
+            guard.move(wanted, dt_s, following=True)
+        return reason
 
     def _clamped_width(self, width_m: float) -> float:
         return min(max(width_m, 0.0), self._config.gripper_max_width_m)
 
-    def _enter(self, now_ns: int, mode: SupervisorMode, reason: str) -> None:
-        if (mode, str(reason)) != (self._mode, self._reason):
-            self._events.append(SafetyEvent(now_ns, mode, str(reason)))
+    def _enter(self, now_ns: int, mode: SupervisorMode, reason: str | None) -> None:
+        changed = (mode, str(reason)) != (self._mode, self._reason)
         self._mode, self._reason = mode, str(reason)
+        if changed:
+            self._line = line_for(self._reason, self._config, self._latches.emergency or "")
+            self._events.append(SafetyEvent(now_ns, mode, self._reason, self._line))

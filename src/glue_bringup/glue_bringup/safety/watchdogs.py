@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import numpy as np
 from jaxtyping import Float
 
 from glue_bringup.arm.limits import RobotLimits
 from glue_bringup.safety.config import WatchdogConfig
+from glue_bringup.safety.reasons import Reason
 from glue_perception.timing import NS_PER_S
 from glue_perception.types import KeyPatches, RobotState
-
-
-class Reason(StrEnum):
-    """Why the supervisor does what it does. A hold by an operator has the operator's own words instead."""
-
-    FOLLOWING = "following"
-    WORKSPACE = "workspace"
-    FEW_TRACKS = "few_tracks"
-    WAITING = "waiting"
-    CHUNK_EXPIRED = "chunk_expired"
-    STALE_CHUNK = "stale_chunk"
-    STALE_FRAME = "stale_frame"
-    STALE_KEY_PATCHES = "stale_key_patches"
-    STALE_STATE = "stale_state"
-    STATE_JUMP = "state_jump"
-    JOINT_VELOCITY = "joint_velocity"
-    FOLLOWING_ERROR = "following_error"
-    TRACKS_LOST = "tracks_lost"
-    CLOCK_BACKWARDS = "clock_backwards"
 
 
 class Watchdogs:
@@ -38,10 +18,12 @@ class Watchdogs:
     Args:
         config: Limits.
         robot: Joint speeds and top speed of the robot.
+        follows: Whether the arm is expected to follow; it does not in a dry run.
     """
 
-    def __init__(self, config: WatchdogConfig, robot: RobotLimits) -> None:
+    def __init__(self, config: WatchdogConfig, robot: RobotLimits, follows: bool = True) -> None:
         self._config = config
+        self._follows = follows
         self._joint_velocity_rad_s = np.array(robot.joint_velocity_rad_s)
         self._top_speed_m_s = robot.translation_velocity_m_s
         self.reset(0)
@@ -54,6 +36,13 @@ class Watchdogs:
         self._warn_since_ns: int | None = None
         self._hold_since_ns: int | None = None
         self._last_state: RobotState | None = None
+        self._deadman_ns, self._deadman_held = now_ns, False
+        self._pushed_since_ns: int | None = None
+
+    def note_deadman(self, stamp_ns: int, held: bool) -> None:
+        """Take note of the operator's deadman switch; an older report than the newest changes nothing."""
+        if stamp_ns >= self._deadman_ns:
+            self._deadman_ns, self._deadman_held = stamp_ns, held
 
     def note_frame(self, stamp_ns: int) -> None:
         """Take note of a camera frame; an older one than the newest changes nothing."""
@@ -91,7 +80,12 @@ class Watchdogs:
             state: Newest robot state.
             commanded_m: Commanded position of the tool centre point, base frame.
         """
-        return self._state_fault(now_ns, state, commanded_m) or self._perception_fault(now_ns)
+        return (
+            self._state_fault(now_ns, state, commanded_m)
+            or self._contact_fault(now_ns, state)
+            or self._operator_fault(now_ns)
+            or self._perception_fault(now_ns)
+        )
 
     def _state_fault(
         self, now_ns: int, state: RobotState, commanded_m: Float[np.ndarray, "3"]
@@ -112,9 +106,30 @@ class Watchdogs:
                 return Reason.STATE_JUMP
         if np.any(np.abs(state.joint_velocity_rad_s) > self._joint_velocity_rad_s):
             return Reason.JOINT_VELOCITY
-        if np.linalg.norm(position_m - commanded_m) > config.max_following_error_m:
+        if self._follows and np.linalg.norm(position_m - commanded_m) > config.max_following_error_m:
             return Reason.FOLLOWING_ERROR
         return None
+
+    def _contact_fault(self, now_ns: int, state: RobotState) -> Reason | None:
+        config, wrench = self._config, state.external_wrench
+        if wrench is None or not (
+            _beyond(wrench[:3], config.max_external_force_n)
+            or _beyond(wrench[3:], config.max_external_torque_nm)
+        ):
+            self._pushed_since_ns = None
+            return None
+        if self._pushed_since_ns is None:
+            self._pushed_since_ns = now_ns
+        patience_s = config.external_force_patience_s
+        return Reason.EXTERNAL_FORCE if _older(now_ns, self._pushed_since_ns, patience_s) else None
+
+    def _operator_fault(self, now_ns: int) -> Reason | None:
+        limit_s = self._config.max_deadman_age_s
+        if limit_s is None:
+            return None
+        if not self._deadman_held:
+            return Reason.DEADMAN_RELEASED
+        return Reason.STALE_DEADMAN if _older(now_ns, self._deadman_ns, limit_s) else None
 
     def _perception_fault(self, now_ns: int) -> Reason | None:
         config = self._config
@@ -129,3 +144,7 @@ class Watchdogs:
 
 def _older(now_ns: int, stamp_ns: int, limit_s: float | None) -> bool:
     return limit_s is not None and now_ns - stamp_ns > limit_s * NS_PER_S
+
+
+def _beyond(vector: Float[np.ndarray, "3"], limit: float | None) -> bool:
+    return limit is not None and float(np.linalg.norm(vector)) > limit

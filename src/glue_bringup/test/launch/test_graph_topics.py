@@ -30,7 +30,7 @@ SEEN = {
     topics.ACTION_CHUNK: (ActionChunk, qos.ANSWER),
     topics.ROBOT_STATE: (RobotState, qos.SENSOR),
     topics.TARGET: (TargetPose, qos.SENSOR),
-    "/diagnostics": (DiagnosticArray, qos.EVENT),
+    "/diagnostics": (DiagnosticArray, qos.ANSWER),
 }
 NODES = {"sim_node", "perception_node", "policy_node", "arm_node", "task_node"}
 CHUNKS = 20

@@ -1,16 +1,14 @@
 """The users' own launch file on real ROS 2: the twin's graph does the task, and says clearly what is wrong."""
 
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launched import START_S, Launched, patient_task
+from launched import START_S, Launched
 
 ATTEMPTS = 3
 """The twin runs in real time: where the processors are taken away for seconds, an episode fails with reason."""
@@ -61,22 +59,6 @@ def test_a_wrong_argument_ends_the_launch_with_the_reason(launch, argument: str,
     assert launched.wait() == 1
     assert re.search(words, launched.text), launched.text
     assert "Traceback" not in launched.text
-
-
-def test_without_its_policy_the_arm_holds_and_the_graph_goes_on_with_a_new_one(
-    launch, tmp_path: Path
-) -> None:
-    launched = launch("sim.launch.py", f"task:={patient_task(tmp_path)}", "run:=true")
-    pid = int(launched.wait_for(r"\[policy_node-\d+\]: process started with pid \[(\d+)\]")[1])
-    launched.wait_for(r"\[arm_node\]: active: following")
-    seen = len(launched.lines)
-    os.kill(pid, signal.SIGKILL)
-    launched.wait_for(r"\[arm_node\]: hold(_ramp)?: (chunk_expired|stale_chunk)", after=seen)
-    launched.wait_for(r"policy_node was killed by signal 9; starting it again", after=seen)
-    launched.wait_for(r"\[policy_node\]: active", after=seen)
-    assert launched.process.poll() is None
-    launched.end()
-    assert launched.process.returncode == 0, launched.text
 
 
 def test_a_bag_through_the_graph_gives_what_the_local_loop_gave(launch, tmp_path: Path) -> None:

@@ -1,0 +1,135 @@
+"""A supervisor with all its inputs in simulated time, each of which can be made to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from glue_bringup.arm.impedance_gains import PANDA_HOME_RAD
+from glue_bringup.arm.kinematics import ArmKinematics
+from glue_bringup.arm.limits import RobotLimits
+from glue_bringup.safety.config import SafetyConfig, WatchdogConfig
+from glue_bringup.safety.supervisor import Command, SafetySupervisor
+from glue_perception.errors import InvalidValueError
+from glue_perception.geometry import make_transform, rotation_6d_from_matrix
+from glue_perception.types import ActionChunk, KeyPatches, RobotState
+
+TICK_NS = 10_000_000
+HAND_M = 0.1034
+
+PROMPT = WatchdogConfig(
+    max_frame_age_s=0.15,
+    max_key_patches_age_s=0.15,
+    max_state_age_s=0.05,
+    max_chunk_age_s=0.18,
+    hold_tracked_share=0.2,
+    tracked_share_patience_s=0.1,
+    max_deadman_age_s=0.1,
+)
+"""Every input's own limit short enough for a hold within 0.2 s of its loss. The defaults of `WatchdogConfig` wait
+longer for pictures and chunks, since a slow computer is late now and then."""
+
+
+class SafetyBench:
+    """A perfect arm, a camera at 50 Hz, a policy at 20 Hz, a deadman switch and a supervisor at 100 Hz.
+
+    Args:
+        limits: Which robot.
+        config: Settings; `PROMPT` limits by default.
+
+    Attributes:
+        supervisor: Under test.
+        commands: All so far.
+        joints_rad: The joint path beneath them.
+        now_ns: Time.
+    """
+
+    def __init__(self, limits: RobotLimits, config: SafetyConfig | None = None) -> None:
+        self.config = config or SafetyConfig(watchdogs=PROMPT)
+        model = ArmKinematics(limits)
+        self.supervisor = SafetySupervisor(self.config, limits, model)
+        self.now_ns = 1_000_000_000
+        self.frames = self.key_patches = self.chunks = self.states = self.deadman = self.deadman_held = True
+        self.frame_age_s = self.state_age_s = self.state_offset_m = self.joint_offset_rad = 0.0
+        self.external_force_n = self.joint_velocity_rad_s = 0.0
+        self.tracked = 10
+        self.spoil_chunk: Callable[[dict[str, Any]], dict[str, Any]] = lambda values: values
+        self._home = np.array(PANDA_HOME_RAD)
+        self._T = model.flange_pose(self._home) @ make_transform(np.eye(3), np.array([0.0, 0.0, HAND_M]))
+        self._start = self._T
+        self._elapsed_s = 0.0
+        self._count = 0
+        self._state = self._make_state()
+        self.supervisor.reset(self.now_ns, self._state)
+        self.commands: list[Command] = []
+        self.joints_rad = [self._home, self._home, self._home]
+
+    def step_clock(self, offset_s: float) -> None:
+        """Set the clock forward or back."""
+        self.now_ns += round(offset_s * 1e9)
+
+    def run(self, duration_s: float) -> Command:
+        """Run for a time and return the last command."""
+        for _ in range(round(duration_s * 1e9 / TICK_NS)):
+            self.tick()
+        return self.commands[-1]
+
+    def tick(self) -> Command:
+        """Advance by 10 ms and return the command."""
+        supervisor, now_ns = self.supervisor, self.now_ns
+        if self._count % 2 == 0:
+            stamp_ns = now_ns - round(self.frame_age_s * 1e9)
+            if self.frames:
+                supervisor.note_frame(stamp_ns)
+            if self.key_patches:
+                supervisor.note_key_patches(self._make_patches())
+        if self._count % 5 == 0 and self.chunks:
+            # Where it is not even a chunk, nothing reaches the supervisor.
+            with suppress(InvalidValueError):
+                supervisor.submit(self._make_chunk(), now_ns)
+        if self.deadman:
+            supervisor.note_deadman(now_ns, self.deadman_held)
+        if self.states:
+            self._state = self._make_state()
+        command = supervisor.step(now_ns, self._state)
+        self._T = command.T_base_ee
+        self.commands.append(command)
+        path = supervisor.joint_path
+        if path is not None:
+            self.joints_rad.append(path.position)
+        self.now_ns += TICK_NS
+        self._elapsed_s += TICK_NS / 1e9
+        self._count += 1
+        return command
+
+    def _make_state(self) -> RobotState:
+        T = self._T.copy()
+        T[0, 3] += self.state_offset_m
+        path = self.supervisor.joint_path
+        q = self._home if path is None or self._count == 0 else path.position
+        q = q + np.array([self.joint_offset_rad, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+        wrench = np.array([0.0, 0.0, self.external_force_n, 0.0, 0.0, 0.0])
+        stamp_ns = self.now_ns - round(self.state_age_s * 1e9)
+        return RobotState(stamp_ns, q, np.full(7, self.joint_velocity_rad_s), T, 0.04, wrench)
+
+    def _make_patches(self) -> KeyPatches:
+        health = np.where(np.arange(10) < self.tracked, 0, 2)
+        cells = np.zeros((10, 2), dtype=np.int64)
+        query = np.zeros(10, dtype=np.int64)
+        return KeyPatches(self.now_ns, cells, np.zeros((10, 2)), health == 0, health, query)
+
+    def _make_chunk(self) -> ActionChunk:
+        times_s = self._elapsed_s + 0.1 * np.arange(8)
+        ways = np.stack([0.05 * np.sin(times_s), 0.1 * np.sin(2 * times_s), 0.0 * times_s], axis=1)
+        rotation_6d = np.tile(rotation_6d_from_matrix(self._start[:3, :3]), (8, 1))
+        values = {
+            "stamp_ns": self.now_ns,
+            "dt_s": 0.1,
+            "position_m": self._start[:3, 3] + ways,
+            "rotation_6d": rotation_6d,
+            "gripper_width_m": np.full(8, 0.04),
+        }
+        return ActionChunk(**self.spoil_chunk(values))

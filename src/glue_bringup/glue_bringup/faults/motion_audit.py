@@ -1,0 +1,93 @@
+"""Whether a commanded motion kept every limit of the robot's own table, by finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from glue_bringup.arm.limits import RobotLimits
+from glue_bringup.safety.config import SafetyConfig
+from glue_perception.geometry import rotation_vector
+
+SLACK = 1e-4
+"""Relative; rounding of third differences."""
+
+BOX_SLACK_M = 1e-5
+MARGIN_SHARE = 0.95
+"""Of the joints' margin: between two checked points of a ramp a joint may go a little further."""
+
+ORDERS = ("velocity", "acceleration", "jerk")
+
+
+def violations(
+    poses: Sequence[Float[np.ndarray, "4 4"]],
+    joints_rad: Sequence[Float[np.ndarray, "7"]],
+    dt_s: float,
+    limits: RobotLimits,
+    config: SafetyConfig,
+) -> list[str]:
+    """Return each limit that a commanded motion broke, with what was seen; empty if none.
+
+    Besides what `largest_shares` measures the box is asked for, and the margin of the joints' ranges.
+
+    Args:
+        poses: T_base_ee at every tick.
+        joints_rad: The joint path beneath it; may be empty.
+        dt_s: Time between ticks.
+        limits: The robot's own table.
+        config: The settings that were in force.
+    """
+    if not np.isfinite(np.array(poses)).all():
+        return ["a commanded pose is not finite"]
+    shares = largest_shares(poses, joints_rad, dt_s, limits, config)
+    found = [f"{name} is {share:.3f} of its bound" for name, share in shares.items() if share > 1 + SLACK]
+    low, high = np.array(config.workspace.min_m), np.array(config.workspace.max_m)
+    position_m = np.array(poses)[:, :3, 3]
+    if np.any(position_m < low - BOX_SLACK_M) or np.any(position_m > high + BOX_SLACK_M):
+        found.append("the workspace box was left")
+    if len(joints_rad):
+        q = np.array(joints_rad)
+        ends = np.array(limits.joint_position_min_rad), np.array(limits.joint_position_max_rad)
+        room = np.minimum(q - ends[0], ends[1] - q).min(axis=0)
+        if room.min() < MARGIN_SHARE * config.joints.position_margin_rad:
+            found.append(f"joint {int(room.argmin()) + 1} came within {room.min():.4f} rad of its end")
+    return found
+
+
+def largest_shares(
+    poses: Sequence[Float[np.ndarray, "4 4"]],
+    joints_rad: Sequence[Float[np.ndarray, "7"]],
+    dt_s: float,
+    limits: RobotLimits,
+    config: SafetyConfig,
+) -> dict[str, float]:
+    """Return how near a motion came to each bound: 1 is the bound. For the arguments see `violations`.
+
+    Velocity, acceleration and jerk are mean values over one, two and three ticks, which no true value's bound may be
+    exceeded by. The tool's are norms, as shares of the configured bounds, which are below the robot's; a joint's is
+    the largest of the seven, as share of the robot's own table.
+    """
+    stacked, motion = np.array(poses), config.motion
+    turned = stacked[1:, :3, :3] @ np.swapaxes(stacked[:-1, :3, :3], 1, 2)
+    still = np.abs(turned - np.eye(3)).max(axis=(1, 2)) < 1e-15
+    angular = np.array([np.zeros(3) if s else rotation_vector(R) for s, R in zip(still, turned, strict=True)])
+    linear = np.diff(stacked[:, :3, 3], axis=0)
+    shares = {}
+    for kind, rates in (("translation", linear / dt_s), ("rotation", angular / dt_s)):
+        for order, name in enumerate(ORDERS):
+            unit = "m" if kind == "translation" else "rad"
+            power = f"s{order + 1}" if order else "s"
+            bound = getattr(motion, f"{kind}_{name}_{unit}_{power}")
+            shares[f"{kind} {name}"] = float(np.linalg.norm(rates, axis=1).max(initial=0.0)) / bound
+            rates = np.diff(rates, axis=0) / dt_s
+    rates = np.array(joints_rad)
+    for order, name in enumerate(ORDERS if len(rates) else ()):
+        rates = np.diff(rates, axis=0) / dt_s
+        power = f"s{order + 1}" if order else "s"
+        share = np.abs(rates).max(axis=0, initial=0.0) / np.array(
+            getattr(limits, f"joint_{name}_rad_{power}")
+        )
+        shares[f"{name} of joint {int(share.argmax()) + 1}"] = float(share.max())
+    return shares
