@@ -41,7 +41,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
 
 @pytest.fixture(scope="module")
 def client(graph: Launched) -> Iterator[GraphClient]:
-    client = GraphClient()
+    client = GraphClient(graph)
     yield client
     client.close()
 
