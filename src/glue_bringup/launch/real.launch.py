@@ -2,32 +2,18 @@
 
 from launch import LaunchDescription
 
-from glue_bringup.nodes.launch_graph import Shell, arguments, graph
-from glue_bringup.nodes.launch_recorder import RECORD_ARGUMENTS, rollout_recorder
-from glue_bringup.nodes.launch_robot import ROBOT_ARGUMENTS, robot_shells
-from glue_bringup.nodes.launch_viewers import VIEWER_ARGUMENTS, view_shell, viewers
+from glue_bringup.nodes.launch_graph import arguments, graph
+from glue_bringup.nodes.launch_robot import ROBOT_ARGUMENTS, robot_shells, stock_camera
+from glue_bringup.nodes.launch_task import TASK_ARGUMENTS, task_shells
+from glue_bringup.nodes.launch_viewers import viewers
 
 
 def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
-            *arguments((*ROBOT_ARGUMENTS, *RECORD_ARGUMENTS, *VIEWER_ARGUMENTS), run="false"),
+            *arguments((*ROBOT_ARGUMENTS, *TASK_ARGUMENTS), run="false"),
             viewers(),
-            graph(
-                *robot_shells(),
-                Shell("policy_node", {"task": "$task", "checkpoint": "$checkpoint"}),
-                Shell(
-                    "task_node",
-                    {
-                        "task": "$task",
-                        "seed": "$seed",
-                        "run_on_start": "$run",
-                        "end_after": "$end_after",
-                        "record": "$record",
-                    },
-                ),
-                rollout_recorder(simulated="$use_fake_hardware"),
-                view_shell(simulated="$use_fake_hardware"),
-            ),
+            stock_camera(),
+            graph(*robot_shells(), *task_shells(simulated="$use_fake_hardware")),
         ]
     )

@@ -8,7 +8,7 @@ from launch import LaunchDescription
 
 from glue_bringup.nodes.launch_graph import Shell, arguments, graph
 from glue_bringup.nodes.launch_recorder import OUT_ARGUMENT, SAID, SAID_ARGUMENTS
-from glue_bringup.nodes.launch_robot import ROBOT_ARGUMENTS, robot_shells
+from glue_bringup.nodes.launch_robot import ROBOT_ARGUMENTS, robot_shells, stock_camera
 from glue_bringup.nodes.launch_viewers import VIEWER_ARGUMENTS, view_shell, viewers
 
 ARGUMENTS = (
@@ -35,6 +35,7 @@ def generate_launch_description() -> LaunchDescription:
         [
             *arguments((*ARGUMENTS, *ROBOT_ARGUMENTS, *VIEWER_ARGUMENTS), without=("checkpoint", "run")),
             viewers(),
+            stock_camera(),
             graph(
                 *robot_shells(),
                 Shell("recorder_node", {**said, **SAID}),

@@ -11,7 +11,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from glue_msgs.action import RunTask
 from glue_msgs.msg import ActionChunk, RobotState, SafetyEvent
-from launched import DOMAIN_ID
+from launched import DOMAIN_ID, Launched
 from rclpy.action import ActionClient
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -25,7 +25,8 @@ WAIT_S = 240.0
 class GraphClient:
     """Life cycle: built, `close`. What is heard is kept in the lists."""
 
-    def __init__(self, domain_id: int = DOMAIN_ID) -> None:
+    def __init__(self, launched: Launched, domain_id: int = DOMAIN_ID) -> None:
+        self._launched = launched
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain_id)
         self.node = Node("test_client", context=self.context)
@@ -62,6 +63,8 @@ class GraphClient:
         """Wait for something to be true of what was heard, and return it."""
         deadline_s = time.monotonic() + timeout_s
         while not (value := condition()):
+            if self._launched.process.poll() is not None:
+                pytest.fail(f"the graph has ended:\n{self._launched.text}")
             if time.monotonic() > deadline_s:
                 pytest.fail(f"waited in vain for {what}; {self.last_words()}")
             time.sleep(0.01)

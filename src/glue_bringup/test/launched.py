@@ -27,7 +27,7 @@ PATIENT = {
     "robot": {"silence_timeout_s": 10.0, "target_timeout_s": 10.0},
     "policy": {"seams": {"mode": "inpaint"}},
     "safety": {
-        "motion": {"translation_velocity_m_s": 0.002, "rotation_velocity_rad_s": 0.01},
+        "motion": {"translation_velocity_m_s": 0.01, "rotation_velocity_rad_s": 0.05},
         "watchdogs": {"max_state_age_s": 10.0, "max_chunk_age_s": 5.0, "max_following_error_m": 0.5},
     },
 }

@@ -14,12 +14,13 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.executors import Executor, MultiThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
 from glue_bringup.loop.peers import Peers
 from glue_bringup.nodes import names, parameters
 from glue_bringup.nodes.beacon import Beacon, watch
+from glue_bringup.nodes.entities import EntityNode
 from glue_perception.errors import GlueError
 
 DEFECT = 1
@@ -45,7 +46,7 @@ class Health:
     values: Mapping[str, str] = field(default_factory=dict)
 
 
-class ShellNode(LifecycleNode):
+class ShellNode(EntityNode):
     """A managed node whose transitions are four hooks: `configure`, `activate`, `deactivate`, `cleanup`.
 
     A `GlueError` in a hook is logged as one line and fails the transition. With the parameter `autostart` (the
@@ -99,7 +100,10 @@ class ShellNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run `configure`."""
-        return self._transition(self.configure)
+        self.note_entities()
+        result = self._transition(self.configure)
+        self.keep_entities()
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run `activate` once publishers are on."""
@@ -120,7 +124,9 @@ class ShellNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free what `configure` took."""
-        return self._transition(self.close)
+        result = self._transition(self.close)
+        self.destroy_entities()
+        return result
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free what `configure` took."""
@@ -156,11 +162,12 @@ class ShellNode(LifecycleNode):
             self._beacon = None
 
     def _publish_diagnostics(self) -> None:
-        health = self.diagnose()
+        health, misfits = self.diagnose(), self.misfits
+        level = DiagnosticStatus.WARN if misfits else DiagnosticStatus.OK
         status = DiagnosticStatus(
-            level=DiagnosticStatus.OK if health.ok else DiagnosticStatus.ERROR,
+            level=level if health.ok else DiagnosticStatus.ERROR,
             name=self.get_name(),
-            message=health.words,
+            message="; ".join((health.words, *misfits)),
             values=[KeyValue(key=key, value=value) for key, value in health.values.items()],
         )
         message = DiagnosticArray(status=[status])
@@ -173,7 +180,8 @@ class ShellNode(LifecycleNode):
         except GlueError as error:
             self.exit_code = error.exit_code
             self.get_logger().fatal(str(error))
-            self.resources.close()
+            self.close()
+            self.destroy_entities()
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 from glue_msgs.msg import ActionChunk as ActionChunkMessage
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from sensor_msgs.msg import CameraInfo, Image
 
+from glue_bringup.loop.bag_task import frozen_of, task_to_replay
 from glue_bringup.loop.observation_join import ObservationJoin
 from glue_bringup.loop.pilot import EXPERT, Pilot
 from glue_bringup.loop.policy_worker import PolicyWorker
@@ -22,6 +24,7 @@ from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
 from glue_bringup.task_config import load_task
 from glue_perception.bags import topics
 from glue_perception.bags.messages import action_chunk_message, key_patches_of, nanoseconds, stamp_ns_of
+from glue_perception.bags.reader import BagReader
 from glue_perception.bags.robot_messages import robot_state_of
 from glue_perception.errors import ConfigError
 from glue_perception.ros_conversions import frame_from_ros, intrinsics_from_ros, ros_message
@@ -42,15 +45,26 @@ class PolicyNode(ShellNode):
             self, "checkpoint", "", "checkpoint directory or name of a shipped one; empty: the task's own"
         )
         self._intrinsics: Float[np.ndarray, "3 3"] | None = None
-        exact = parameters.switch(
-            self, "exact_states", False, "robot states carry the frames' stamps, as in a bag"
+        self._replay = parameters.text(
+            self,
+            "replay",
+            "",
+            "directory of the bag that is being replayed: decide as its record says; empty: live",
         )
-        self._join, self._lock = ObservationJoin(0 if exact else None), threading.Lock()
+        # In a bag a robot state carries the frame's stamp.
+        self._join, self._lock = ObservationJoin(0 if self._replay else None), threading.Lock()
         self._latencies = RecentLatencies()
 
     def configure(self) -> None:
         """Load the checkpoint."""
-        task = load_task(self._task_name)
+        frozen: dict[int, int] | None = None
+        if self._replay:
+            with BagReader(Path(self._replay)) as bag:
+                task, frozen = task_to_replay(bag, self._task_name), frozen_of(bag)
+                recorded = bag.metadata.get("policy", "")
+                self._checkpoint = self._checkpoint or (recorded if recorded != EXPERT else "")
+        else:
+            task = load_task(self._task_name)
         if self._checkpoint == EXPERT:
             raise ConfigError(
                 "the scripted expert needs the simulator's truth; run it by `glue sim --policy expert`"
@@ -62,7 +76,7 @@ class PolicyNode(ShellNode):
             )
         self._max_duration_s = task.max_duration_s + task.settle_s
         self._worker = PolicyWorker(
-            lambda seed: pilot.source(seed, lambda: None, self._latencies),
+            lambda seed: pilot.source(seed, lambda: None, self._latencies, frozen),
             task.policy.rate_hz,
             self._publish,
             self.watch_others(),

@@ -51,8 +51,9 @@ class SimNode(CameraNode):
         self.get_logger().info(f"the simulated robot listens at {self._twin.robot_ip}")
 
     def read_failed(self, error: GlueError) -> None:
-        """End: a simulation that has ended does not come back."""
-        self.die(error)
+        """End if the simulation has: it does not come back. One that is slow may go on."""
+        super().read_failed(error)
+        self._report()
 
     def _report(self) -> None:
         try:

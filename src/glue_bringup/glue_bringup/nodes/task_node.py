@@ -98,6 +98,8 @@ class TaskNode(ShellNode):
             cancel_callback=lambda goal: CancelResponse.ACCEPT,
         )
         self._own = ActionClient(self, RunTask, names.RUN_TASK, callback_group=group)
+        for action in (self._server, self._own):
+            self.note(action.destroy)
 
     def activate(self) -> None:
         """Run the first episode, if asked for."""

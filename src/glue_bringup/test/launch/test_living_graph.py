@@ -41,7 +41,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
 
 @pytest.fixture(scope="module")
 def client(graph: Launched) -> Iterator[GraphClient]:
-    client = GraphClient()
+    client = GraphClient(graph)
     yield client
     client.close()
 
@@ -72,7 +72,7 @@ def ended(client: GraphClient, episode: Episode) -> int:
 def test_chunks_go_on_from_what_the_arm_does(client: GraphClient) -> None:
     episode = running(client)
     client.until("chunks with frozen actions (seam inpaint)", lambda: any(c.frozen for c in client.chunks))
-    assert {f.stage for f in episode.feedback} >= {"extracting", "starting", "running"}
+    client.until("the stages", lambda: {f.stage for f in episode.feedback} >= {"starting", "running"})
     refused = client.run_task().result()
     assert (refused.error_code, episode.over) == (R.BUSY, False)
     assert ended(client, episode) == R.CANCELED
