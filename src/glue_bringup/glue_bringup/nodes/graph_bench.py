@@ -48,9 +48,9 @@ def measure(task: TaskConfig, duration_s: float, kills: int) -> dict[str, Any]:
         path.write_text(yaml.safe_dump(to_mapping(_lasting(task))), encoding="utf-8")
         with _launched(path) as launch, GraphProbe(DOMAIN_ID) as probe:
             report = {"task": task.task, **_steady(launch, probe, duration_s)}
-            report["killed_to_held_ms"] = (
-                {node: _kill(launch, probe, node, kills) for node in KILLED} if kills else {}
-            )
+            report["killed_to_held_ms"] = {
+                node: [_kill(launch, probe, node) for _ in range(kills)] for node in KILLED if kills
+            }
     return report
 
 
