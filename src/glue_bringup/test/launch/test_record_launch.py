@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ pytest.importorskip("rclpy", reason="needs a sourced ROS 2 Jazzy", exc_type=Impo
 
 from glue_msgs.srv import StartEpisode, StopEpisode
 from graph_client import GraphClient
-from launched import DOMAIN_ID, Launched, patient_task
+from launched import Launched, patient_task
 from std_msgs.msg import String
 
 from glue_bringup.nodes import names, qos
@@ -128,11 +127,11 @@ def test_a_wrong_argument_ends_the_launch_with_the_reason(
 class Operator(GraphClient):
     """A person in the graph: presses keys, and knows what the recorder does."""
 
-    def __init__(self) -> None:
-        super().__init__(DOMAIN_ID)
+    def __init__(self, launched: Launched) -> None:
+        super().__init__(launched)
+        self.launched = launched
         self.recorder: list[str] = []
         self._keys = self.node.create_publisher(String, names.KEYS, qos.ANSWER)
-        self._held = threading.Event()
         hear = self.node.create_subscription
         hear(String, names.RECORDER_STATE, lambda message: self.recorder.append(message.data), qos.KEPT)
 
@@ -150,25 +149,16 @@ class Operator(GraphClient):
 
 
 @pytest.fixture
-def operator() -> Iterator[Operator]:
-    person = Operator()
+def by_hand(launch, tmp_path: Path) -> Iterator[Operator]:
+    """A person in a graph of the twin that waits for her."""
+    device = ("teleop:=keyboard", "use_fake_hardware:=true")
+    person = Operator(launch(f"task:={patient_task(tmp_path)}", f"out:={tmp_path}", *device))
     yield person
     person.close()
 
 
-def by_hand(tmp_path: Path) -> tuple[str, ...]:
-    return (
-        f"task:={patient_task(tmp_path)}",
-        "teleop:=keyboard",
-        "use_fake_hardware:=true",
-        f"out:={tmp_path}",
-    )
-
-
-def test_a_person_moves_the_arm_while_an_episode_is_recorded(
-    launch, operator: Operator, tmp_path: Path
-) -> None:
-    launched = launch(*by_hand(tmp_path))
+def test_a_person_moves_the_arm_while_an_episode_is_recorded(by_hand: Operator, tmp_path: Path) -> None:
+    operator, launched = by_hand, by_hand.launched
     begun = operator.call(StartEpisode, names.START_EPISODE, StartEpisode.Request(name="mine", seed=7))
     assert (begun.success, begun.bag) == (True, str(tmp_path / "mine")), begun.message
     again = operator.call(StartEpisode, names.START_EPISODE)
@@ -196,13 +186,12 @@ def test_a_person_moves_the_arm_while_an_episode_is_recorded(
 
 
 def test_without_its_recorder_the_demonstrator_lets_go_and_what_was_recorded_is_kept(
-    launch, operator: Operator, tmp_path: Path
+    by_hand: Operator, tmp_path: Path
 ) -> None:
-    launched = launch(*by_hand(tmp_path))
-    pid = int(launched.wait_for(r"\[recorder_node-\d+\]: process started with pid \[(\d+)\]")[1])
+    operator, launched = by_hand, by_hand.launched
     assert operator.call(StartEpisode, names.START_EPISODE, StartEpisode.Request(name="cut")).success
     operator.until("ten chunks", lambda: len(operator.chunks) > 10)
-    os.kill(pid, signal.SIGKILL)
+    os.kill(launched.pid("recorder_node"), signal.SIGKILL)
     launched.wait_for("recorder_node was killed by signal 9; starting it again")
     launched.wait_for(r"\[teleop_node\]: (.*recorder_node is gone|the record was ended elsewhere)")
     operator.until("the recorder's return", lambda: operator.recorder[-1] == "idle")
