@@ -52,11 +52,7 @@ class SafetyBench:
         model = ArmKinematics(limits)
         self.supervisor = SafetySupervisor(self.config, limits, model)
         self.now_ns = 1_000_000_000
-        self.frames = self.key_patches = self.chunks = self.states = self.deadman = self.deadman_held = True
-        self.frame_age_s = self.state_age_s = self.state_offset_m = self.joint_offset_rad = 0.0
-        self.external_force_n = self.joint_velocity_rad_s = 0.0
-        self.tracked = 10
-        self.spoil_chunk: Callable[[dict[str, Any]], dict[str, Any]] = lambda values: values
+        self.heal()
         self._home = np.array(PANDA_HOME_RAD)
         self._T = model.flange_pose(self._home) @ make_transform(np.eye(3), np.array([0.0, 0.0, HAND_M]))
         self._start = self._T
@@ -66,6 +62,14 @@ class SafetyBench:
         self.supervisor.reset(self.now_ns, self._state)
         self.commands: list[Command] = []
         self.joints_rad = [self._home, self._home, self._home]
+
+    def heal(self) -> None:
+        """Take every fault back, but for the clock's and what the operator has stopped."""
+        self.frames = self.key_patches = self.chunks = self.states = self.deadman = self.deadman_held = True
+        self.frame_age_s = self.state_age_s = self.state_offset_m = self.joint_offset_rad = 0.0
+        self.external_force_n = self.joint_velocity_rad_s = 0.0
+        self.tracked = 10
+        self.spoil_chunk: Callable[[dict[str, Any]], dict[str, Any]] = lambda values: values
 
     def step_clock(self, offset_s: float) -> None:
         """Set the clock forward or back."""
