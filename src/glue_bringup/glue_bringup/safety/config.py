@@ -91,6 +91,8 @@ class ExecutorConfig:
         linger_s: How long the last action stays in force after its time, before the chunk counts as expired.
         blend_s: Over this time a new chunk takes over from the last one; 0, at once, by default: the motion limiter
             makes every passage smooth, and `policy.seams` can make the chunks themselves agree.
+        lead_s: Every action is sent this much before its time, for an arm that follows late. 0 for a policy that was
+            trained on commanded targets, whose lag it has learnt with them; see `LatencyConfig.compensate`.
 
     Raises:
         ConfigError: a negative or excessive time.
@@ -99,6 +101,7 @@ class ExecutorConfig:
     lookahead_s: float = 0.2
     linger_s: float = 0.2
     blend_s: float = 0.0
+    lead_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.01 <= self.lookahead_s <= 1.0:
@@ -107,6 +110,8 @@ class ExecutorConfig:
             raise ConfigError(f"executor.linger_s must lie in 0..1, not {self.linger_s}")
         if not 0.0 <= self.blend_s <= 1.0:
             raise ConfigError(f"executor.blend_s must lie in 0..1, not {self.blend_s}")
+        if not 0.0 <= self.lead_s <= 0.5:
+            raise ConfigError(f"executor.lead_s must lie in 0..0.5, not {self.lead_s}")
 
 
 @dataclass(frozen=True)
