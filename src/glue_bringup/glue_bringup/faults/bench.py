@@ -12,11 +12,13 @@ from glue_bringup.arm.impedance_gains import PANDA_HOME_RAD
 from glue_bringup.arm.kinematics import ArmKinematics
 from glue_bringup.arm.limits import RobotLimits
 from glue_bringup.safety.config import SafetyConfig, WatchdogConfig
+from glue_bringup.safety.state_machine import SupervisorMode
 from glue_bringup.safety.supervisor import Command, SafetySupervisor
 from glue_perception.errors import InvalidValueError
 from glue_perception.geometry import make_transform, rotation_6d_from_matrix
 from glue_perception.types import ActionChunk, KeyPatches, RobotState
 
+ACTIVE, HOLD = SupervisorMode.ACTIVE, SupervisorMode.HOLD
 TICK_NS = 10_000_000
 HAND_M = 0.1034
 
@@ -44,6 +46,7 @@ class SafetyBench:
         supervisor: Under test.
         commands: All so far.
         joints_rad: The joint path beneath them.
+        anchors: Where in it the arm began to move after a hold, from the joints that were measured then.
         now_ns: Time.
     """
 
@@ -62,6 +65,7 @@ class SafetyBench:
         self.supervisor.reset(self.now_ns, self._state)
         self.commands: list[Command] = []
         self.joints_rad = [self._state.joint_position_rad] * 3
+        self.anchors: list[int] = []
 
     def heal(self) -> None:
         """Take every fault back, but for the clock's and what the operator has stopped."""
@@ -117,6 +121,8 @@ class SafetyBench:
             self._state = self._make_state()
         command = supervisor.step(now_ns, self._state)
         self._move_arm(command)
+        if self.commands and (self.commands[-1].mode, command.mode) == (HOLD, ACTIVE):
+            self.anchors.append(len(self.joints_rad))
         self.commands.append(command)
         path = supervisor.joint_path
         if path is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import threading
@@ -153,7 +154,11 @@ def _episode(task: TaskConfig, twin: SyncTwin, rng: random.Random, report: SoakR
     report.model_s += len(bench.commands) / TICKS_PER_S
     report.holds.update(c.reason for c in bench.commands if c.mode is not SupervisorMode.ACTIVE)
     poses = [c.T_base_ee for c in bench.commands]
-    found = violations([poses[0]] * 3 + poses, bench.joints_rad, TICK_NS / NS_PER_S, FR3, bench.config)
+    found = violations([poses[0]] * 3 + poses, [], TICK_NS / NS_PER_S, FR3, bench.config)
+    # Where the arm rested, the joint path begins anew from the measured joints.
+    for begin, end in itertools.pairwise([0, *bench.anchors, len(bench.joints_rad)]):
+        path = bench.joints_rad[begin:end]
+        found += violations([poses[0]] * 2, path, TICK_NS / NS_PER_S, FR3, bench.config)
     report.broken += [f"{where}: {what}" for what in found]
 
 

@@ -189,10 +189,10 @@ class JointGuardConfig:
         self_collision_margin_m: Distance between the maker's capsules around the links.
         table_height_m: Height of a table that forearm, wrist and palm must stay above; None: there is none. (The
             finger tips are the business of `workspace`.)
-        posture_rad: Where the elbow is drawn to; as in the impedance gains.
-        posture_rate_s: How strongly, per second.
-        posture_speed_rad_s: How fast at most.
-        posture_acceleration_rad_s2: And how abruptly.
+        posture_rad: Where the elbow is drawn to in a dry run, as by the impedance law; the measured elbow otherwise.
+        elbow_rate_s: How strongly it is drawn, per second.
+        elbow_speed_rad_s: How fast at most.
+        elbow_acceleration_rad_s2: And how abruptly.
 
     Raises:
         ConfigError: a margin or share out of range.
@@ -207,9 +207,9 @@ class JointGuardConfig:
     self_collision_margin_m: float = 0.02
     table_height_m: float | None = None
     posture_rad: tuple[float, float, float, float, float, float, float] = PANDA_HOME_RAD
-    posture_rate_s: float = 1.0
-    posture_speed_rad_s: float = 0.1
-    posture_acceleration_rad_s2: float = 0.5
+    elbow_rate_s: float = 4.0
+    elbow_speed_rad_s: float = 0.3
+    elbow_acceleration_rad_s2: float = 1.0
 
     def __post_init__(self) -> None:
         names = (f.name for f in fields(self) if f.name not in ("posture_rad", "table_height_m"))
