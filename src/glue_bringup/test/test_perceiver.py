@@ -11,8 +11,8 @@ from glue_bringup.loop.perceiver import Perceiver
 from glue_bringup.loop.replay import redetections_of
 from glue_bringup.recording.episode_recorder import EpisodeRecorder, Outcome
 from glue_bringup.task_config import load_task
-from glue_perception.back_ends import PerceptionConfig
 from glue_perception.bags.reader import BagReader
+from glue_perception.perception_config import PerceptionConfig
 from glue_perception.pipeline import build_pipeline
 from glue_perception.redetection.config import RedetectionMode
 from glue_perception.timing import LatencyRecorder

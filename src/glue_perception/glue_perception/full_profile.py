@@ -10,9 +10,9 @@ from glue_perception.nets.loading import import_networks
 from glue_perception.weights.store import WeightsStore
 
 if TYPE_CHECKING:
-    from glue_perception.back_ends import PerceptionConfig
     from glue_perception.detectors.base import Detector
     from glue_perception.features.base import FeatureEncoder
+    from glue_perception.perception_config import PerceptionConfig
     from glue_perception.segmenters.base import Segmenter
 
 
@@ -90,4 +90,3 @@ FEATURES: dict[str, Callable[[PerceptionConfig], FeatureEncoder]] = {
     "dinov2": _dinov2,
     "open_clip": _open_clip_package,
 }
-FULL = {"detector": "grounding_dino", "segmenter": "sam", "features": "clip", "tracker": "lucas_kanade"}

@@ -10,15 +10,14 @@ from glue_perception.back_ends import (
     BACK_ENDS,
     DETECTORS,
     FEATURES,
-    PROFILES,
     SEGMENTERS,
     TRACKERS,
-    PerceptionConfig,
     build_extractor,
     build_tracker,
 )
 from glue_perception.errors import NotReadyError, QueryError
 from glue_perception.keypoint_extractor import Extraction, KeypointExtractor, extraction_of
+from glue_perception.perception_config import PROFILES, PerceptionConfig
 from glue_perception.perception_episode import EpisodeParts, PerceptionEpisode
 from glue_perception.preflight import Preflight
 from glue_perception.redetection.config import RedetectionConfig, RedetectionCounts, RedetectionMode

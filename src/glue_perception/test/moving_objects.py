@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from scenes import RED, WHITE, box, table
 
-from glue_perception.back_ends import PerceptionConfig
+from glue_perception.perception_config import PerceptionConfig
 from glue_perception.pipeline import PerceptionPipeline, build_pipeline
 from glue_perception.redetection.config import RedetectionMode
 from glue_perception.types import CameraFrame, KeyPatches

@@ -12,10 +12,11 @@ import pytest
 import torch
 from correlation_network import CorrelationNetwork
 
-from glue_perception.back_ends import TRACKERS, PerceptionConfig
+from glue_perception.back_ends import TRACKERS
 from glue_perception.config import from_mapping, to_mapping
 from glue_perception.errors import ConfigError, MissingDependencyError, WeightsError
 from glue_perception.nets.compute import Device
+from glue_perception.perception_config import PerceptionConfig
 from glue_perception.trackers.cotracker3 import CoTracker3Network, load_model
 from glue_perception.trackers.cotracker3_config import CoTracker3Config
 from glue_perception.trackers.window_network import WindowQueries

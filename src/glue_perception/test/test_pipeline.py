@@ -9,7 +9,8 @@ from scenes import BLUE, RED, arm, box, camera_frame, disc, table
 
 from glue_perception.config import from_mapping, to_mapping
 from glue_perception.errors import ConfigError, NotReadyError, QueryError
-from glue_perception.pipeline import PerceptionConfig, build_pipeline
+from glue_perception.perception_config import BACK_END_NAMES
+from glue_perception.pipeline import BACK_ENDS, PerceptionConfig, build_pipeline
 from glue_perception.types import CameraFrame, TrackHealth
 
 TABLE = box(table(), 100, 300, 180, 370, BLUE)
@@ -137,3 +138,9 @@ def test_update_keeps_up_with_a_camera() -> None:
     finally:
         cv2.setNumThreads(threads)
     assert min(times) < 0.033
+
+
+def test_every_back_end_that_can_be_named_can_be_built():
+    assert {role: set(known) for role, known in BACK_ENDS.items()} == {
+        role: set(names) for role, names in BACK_END_NAMES.items()
+    }

@@ -22,9 +22,10 @@ from moving_objects import (
 )
 from scenes import BLUE, RED, camera_frame
 
-from glue_perception.back_ends import PerceptionConfig, build_extractor
+from glue_perception.back_ends import build_extractor
 from glue_perception.errors import QueryError
 from glue_perception.keypoint_extractor import KeypointExtractor, ObjectPoints
+from glue_perception.perception_config import PerceptionConfig
 from glue_perception.pipeline import PerceptionPipeline
 from glue_perception.redetection.carrier import PointCarrier, gray_of
 from glue_perception.redetection.config import RedetectionConfig, RedetectionMode

@@ -9,7 +9,8 @@ import pytest
 import stream_faults
 from moving_objects import FRAME_NS, HEIGHT, HOME, QUERY, WIDTH, Scene, error_px, moving, pipeline_for
 
-from glue_perception.back_ends import PerceptionConfig, build_extractor
+from glue_perception.back_ends import build_extractor
+from glue_perception.perception_config import PerceptionConfig
 from glue_perception.pipeline import PerceptionPipeline
 from glue_perception.redetection.config import RedetectionMode
 from glue_perception.stream_monitor import FrameVerdict, StreamConfig, blank_kind

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import stream_faults
 
-from glue_perception.back_ends import PerceptionConfig
 from glue_perception.cameras.clip import ClipCamera
+from glue_perception.perception_config import PerceptionConfig
 from glue_perception.pipeline import build_pipeline
 from glue_perception.redetection.config import RedetectionMode
 from glue_perception.types import CameraFrame, KeyPatches
