@@ -53,7 +53,11 @@ def test_the_graph_presses_the_button_and_ends_cleanly(launch) -> None:
         ("sim", ["seed:=many"], r"parameter seed must be a int"),
         ("sim", ["checkpoint:=nowhere"], r"there is no checkpoint 'nowhere'"),
         ("sim", ["log_level:=loud"], r"loud.*not valid|loud.*debug"),
-        ("real", ["robot_ip:=127.9.9.9", "camera:=none"], r"the robot at 127.9.9.9.*not reachable"),
+        (
+            "real",
+            ["robot_ip:=127.9.9.9", "camera:=none"],
+            r"arm_node failed .* at 127.9.9.9.*check the robot's address",
+        ),
         ("real", ["camera:=/no/such/clip.mp4", "arm:=false"], r"'/no/such/clip.mp4' does not exist"),
         ("real", ["camera:=realsense2_camera"], r"sudo apt install ros-jazzy-realsense2-camera"),
         ("replay", [], r"no bag is given"),
