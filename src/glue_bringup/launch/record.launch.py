@@ -8,7 +8,7 @@ from launch import LaunchDescription
 
 from glue_bringup.nodes.launch_graph import Shell, arguments, graph
 from glue_bringup.nodes.launch_recorder import OUT_ARGUMENT, SAID, SAID_ARGUMENTS
-from glue_bringup.nodes.launch_robot import ROBOT_ARGUMENTS, robot_shells, stock_camera
+from glue_bringup.nodes.launch_robot import ROBOT_ARGUMENTS, SEEN, robot_shells, stock_camera
 from glue_bringup.nodes.launch_viewers import VIEWER_ARGUMENTS, view_shell, viewers
 
 ARGUMENTS = (
@@ -30,7 +30,7 @@ ARGUMENTS = (
 
 
 def generate_launch_description() -> LaunchDescription:
-    said = {"task": "$task", "out": "$out", "actor": "$teleop", "simulated": "$use_fake_hardware"}
+    said = {"out": "$out", "actor": "$teleop", "simulated": "$use_fake_hardware"}
     return LaunchDescription(
         [
             *arguments((*ARGUMENTS, *ROBOT_ARGUMENTS, *VIEWER_ARGUMENTS), without=("checkpoint", "run")),
@@ -38,7 +38,7 @@ def generate_launch_description() -> LaunchDescription:
             stock_camera(),
             graph(
                 *robot_shells(),
-                Shell("recorder_node", {**said, **SAID}),
+                Shell("recorder_node", {**SEEN, **said, **SAID}),
                 Shell(
                     "teleop_node",
                     {

@@ -525,3 +525,30 @@ def test_latencies_do_not_grow_for_ever() -> None:
     values = latencies.values()
     assert values["policy_count"] == str(5 * KEPT)
     assert float(values["policy_p50_ms"]) > 3 * KEPT
+
+
+def test_the_arm_moves_only_while_the_deadman_is_held() -> None:
+    watchdogs = replace(
+        TASK.safety.watchdogs,
+        max_state_age_s=5.0,
+        max_frame_age_s=30.0,
+        max_key_patches_age_s=30.0,
+        max_deadman_age_s=30.0,
+    )
+    supervisor = SafetySupervisor(replace(TASK.safety, watchdogs=watchdogs), limits_for(RobotModel.FR3))
+    robot, report = Robot(), Report()
+    worker = ControlWorker(
+        supervisor, robot, robot, robot.recover, 100.0, Peers(), report, RecentLatencies(), pytest.fail
+    )
+    worker.start()
+    try:
+        worker.submit(chunk(time.time_ns()))
+        until(lambda: ("hold", "deadman_released") in report.events)
+        assert robot.T[0, 3] == pytest.approx(START_M[0])
+        worker.note_deadman(True)
+        worker.submit(chunk(time.time_ns()))
+        until(lambda: ("active", "following") in report.events)
+        worker.note_deadman(False)
+        until(lambda: report.events[-1] == ("hold", "deadman_released"))
+    finally:
+        worker.stop()

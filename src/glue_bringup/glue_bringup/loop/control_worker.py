@@ -85,6 +85,7 @@ class ControlWorker(Worker):
         self._control = ControlStep(supervisor, arm, gripper, report, report.in_force, report.held)
         self._chunks: Mailbox[ActionChunk] = Mailbox()
         self._patches: Mailbox[KeyPatches] = Mailbox()
+        self._deadman: Mailbox[bool] = Mailbox()
         self._due_s = 0.0
         self._fault: str | None = None
         self._line = ""
@@ -111,6 +112,10 @@ class ControlWorker(Worker):
     def note(self, patches: KeyPatches) -> None:
         """Leave the newest key-patches. Any thread."""
         self._patches.put(patches)
+
+    def note_deadman(self, held: bool) -> None:
+        """Leave whether the operator's deadman switch is held. Any thread."""
+        self._deadman.put(held)
 
     def reset(self) -> None:
         """Begin an episode at the current pose; HardwareError if the arm is not under control."""
@@ -200,6 +205,9 @@ class ControlWorker(Worker):
         if patches is not None:
             self._supervisor.note_frame(patches.stamp_ns)
             self._supervisor.note_key_patches(patches)
+        held = self._deadman.take(0.0)
+        if held is not None:
+            self._supervisor.note_deadman(now_ns, held)
         chunk = self._chunks.take(0.0)
         if chunk is not None:
             self._control.submit(chunk, now_ns)

@@ -6,6 +6,7 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 
 from glue_bringup.nodes.launch_graph import Shell
+from glue_bringup.nodes.launch_robot import SEEN
 
 OUT_ARGUMENT = ("out", "bags", "Folder that gets one bag per episode.")
 SAID_ARGUMENTS = (
@@ -28,10 +29,9 @@ def rollout_recorder(simulated: str) -> Shell:
         simulated: Whether robot and camera are the twin's: true, false, or $ and a launch argument.
     """
     said = {
-        "task": "$task",
         "out": "$out",
         "kind": "rollouts",
         "actor": "$checkpoint",
         "simulated": simulated,
     }
-    return Shell("recorder_node", {**said, **SAID}, IfCondition(LaunchConfiguration("record")))
+    return Shell("recorder_node", {**SEEN, **said, **SAID}, IfCondition(LaunchConfiguration("record")))

@@ -54,5 +54,8 @@ SIM_MEASURED = "/glue/sim/measured"
 RECORDER_STATE = "/glue/recorder_state"
 """std_msgs/String, kept for late joiners: idle, recording or stopped; while recording a demonstrator moves."""
 
+DEADMAN = "/glue/deadman"
+"""std_msgs/Bool, from teleop_node to arm_node: whether the operator holds the deadman switch, many times a second."""
+
 KEYS = "/glue/keys"
 """std_msgs/String: keys that the operator pressed, one character each."""

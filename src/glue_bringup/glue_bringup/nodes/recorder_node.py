@@ -79,12 +79,14 @@ class RecorderNode(ShellNode):
         self._notes = text(self, "notes", "", "about the scene, for the record")
         self._calibration = text(self, "calibration", "", "a calibration's YAML file, kept in each bag")
         self._simulated = parameters.switch(self, "simulated", False, "robot and camera are the twin's")
+        self._profile = text(self, "profile", "", "as perception_node's, for the record")
+        self._device = text(self, "device", "", "as perception_node's, for the record")
         self._intrinsics: Float[np.ndarray, "3 3"] | None = None
         self._ending = threading.Event()
 
     def configure(self) -> None:
         """Make ready to write; finish what a killed recorder left."""
-        task = load_task(self._task_name)
+        task = load_task(self._task_name).with_perception(self._profile, self._device)
         self._task = task.for_simulation() if self._simulated else task
         said = said_metadata(
             self._operator, self._notes, Path(self._calibration) if self._calibration else None

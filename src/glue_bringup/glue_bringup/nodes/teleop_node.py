@@ -107,6 +107,7 @@ class TeleopNode(ShellNode):
         self._worker = self._demonstration()
         self._chunks = self._publisher(topics.ACTION_CHUNK)
         self._demonstrated = self._publisher(topics.DEMONSTRATED_ACTION)
+        self._deadman = self.create_lifecycle_publisher(Bool, names.DEADMAN, qos.SENSOR)
         self._events = self.create_lifecycle_publisher(SafetyEvent, topics.SAFETY_EVENT, qos.EVENT)
         self._observations = ObservationInput(self, self._policy.offer)
         self._subscribe()
@@ -194,9 +195,11 @@ class TeleopNode(ShellNode):
 
         def pressed(state: RecorderState) -> OperatorCommand | None:
             try:
-                return buttons.update(device.read(), state)
+                reading = device.read()
             except HardwareError:  # said by the motion's state, where it counts
                 return None
+            self._deadman.publish(Bool(data=reading.is_down(self._config.deadman_button)))
+            return buttons.update(reading, state)
 
         return DemonstrationWorker(self, self._limit_s, pressed, self.die)
 

@@ -97,8 +97,7 @@ class OperatorButtons:
             return OperatorCommand.FAILURE
         if config.discard_button in pressed:
             return OperatorCommand.DISCARD
-        held = config.deadman_button < len(reading.pressed) and reading.pressed[config.deadman_button]
-        if config.gripper_button in pressed and not held:
+        if config.gripper_button in pressed and not reading.is_down(config.deadman_button):
             return OperatorCommand.START if state is RecorderState.IDLE else OperatorCommand.SUCCESS
         return None
 
