@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launched import START_S, Launched
+from launched import LAUNCH, START_S, Launched, patient_task
 
 ATTEMPTS = 3
 """The twin runs in real time: where the processors are taken away for seconds, an episode fails with reason."""
