@@ -1,5 +1,6 @@
 """The users' own launch file on real ROS 2: the twin's graph does the task, and says clearly what is wrong."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from launched import LAUNCH, START_S, Launched, patient_task
+
+from glue_perception.bags.reader import BagReader
 
 ATTEMPTS = 3
 """The twin runs in real time: where the processors are taken away for seconds, an episode fails with reason."""
