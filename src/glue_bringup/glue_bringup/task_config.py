@@ -90,6 +90,10 @@ class TaskConfig:
     latencies: LatencyConfig = field(default_factory=LatencyConfig)
 
     def __post_init__(self) -> None:
+        if self.latencies.compensate:
+            lead_s = max(0.0, self.latencies.arm_s + self.latencies.camera_stamp_s)
+            executor = replace(self.safety.executor, lead_s=lead_s)
+            object.__setattr__(self, "safety", replace(self.safety, executor=executor))
         if not self.queries:
             raise ValueError("queries must name at least one object")
         if not 1.0 <= self.max_duration_s <= 600.0:

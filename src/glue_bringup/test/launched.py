@@ -36,11 +36,11 @@ reach; the ages of frames and key-patches are those of every task. The arm creep
 from the next episode's first frame."""
 
 
-def patient_task(directory: Path) -> Path:
-    """Write push_button with PATIENT and return the file."""
+def patient_task(directory: Path, **changes: Any) -> Path:
+    """Write push_button with PATIENT and other changes; return the file."""
     task = yaml.safe_load((TASKS_DIRECTORY / "push_button.yaml").read_text(encoding="utf-8"))
     path = directory / "patient.yaml"
-    path.write_text(yaml.safe_dump(_merged(task, PATIENT)), encoding="utf-8")
+    path.write_text(yaml.safe_dump(_merged(_merged(task, PATIENT), changes)), encoding="utf-8")
     return path
 
 

@@ -105,3 +105,13 @@ def test_wrong_settings_are_refused():
         ExecutorConfig(linger_s=-0.1)
     with pytest.raises(ConfigError, match="lookahead_s"):
         ExecutorConfig(lookahead_s=0.0)
+
+
+def test_actions_are_sent_early_for_an_arm_that_follows_late():
+    executor = ChunkExecutor(ExecutorConfig(lead_s=0.05))
+    executor.set_chunk(make_chunk(), 5 * S)
+    np.testing.assert_allclose(
+        executor.sample(5 * S + 50 * MS).T_base_ee[:3, 3], [0.01, 0.02, 0.0], atol=1e-12
+    )
+    with pytest.raises(ConfigError, match="lead_s"):
+        ExecutorConfig(lead_s=-0.1)

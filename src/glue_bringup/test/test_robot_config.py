@@ -68,3 +68,11 @@ def test_latencies_come_from_a_file_beside_the_task(tmp_path):
     (tmp_path / "measured.yaml").write_text("other: 1\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="no section 'latencies'"):
         write(tmp_path, "latencies: measured.yaml\n")
+
+
+def test_executor_uses_the_latencies_if_asked_to(tmp_path):
+    latencies = "latencies: {arm_s: 0.08, camera_stamp_s: 0.03%s}\n"
+    assert write(tmp_path, latencies % "").safety.executor.lead_s == 0.0
+    task = write(tmp_path, latencies % ", compensate: true")
+    assert task.safety.executor.lead_s == pytest.approx(0.11)
+    assert from_mapping(TaskConfig, to_mapping(task), "record") == task

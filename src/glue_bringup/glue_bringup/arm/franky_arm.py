@@ -113,12 +113,14 @@ class FrankyArm:
                 "then call recover",
                 ArmFault.CONNECTION,
             )
+        pose = state.O_T_EE.matrix
         return RobotState(
             stamp_ns=self._fresh_ns,
             joint_position_rad=state.q,
             joint_velocity_rad_s=state.dq,
-            T_base_ee=state.O_T_EE.matrix,
+            T_base_ee=pose,
             gripper_width_m=self._gripper_width_m(),
+            external_wrench=wrench_on_tool(state, pose[:3, :3]),
         )
 
     def set_target(self, T_base_ee: Float[np.ndarray, "4 4"]) -> None:
@@ -309,6 +311,16 @@ class FrankyArm:
             f"set robot_model: {found.value}{wheel}",
             ArmFault.VERSION,
         )
+
+
+def wrench_on_tool(state: Any, rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "6"]:
+    """Return the robot's estimate of what acts on its tool [N, Nm], base frame, torque about the tool.
+
+    libfranka counts what the robot exerts on the world. Its `K_F_ext_hat_K` is taken, which is about the stiffness
+    frame, the tool's; about the base, a lever arm of half a metre would drown the torque.
+    """
+    wrench = np.array(state.K_F_ext_hat_K)
+    return -np.concatenate([rotation @ wrench[:3], rotation @ wrench[3:]])
 
 
 def spoken_server_version(timeout_s: float = 2.0) -> int | None:

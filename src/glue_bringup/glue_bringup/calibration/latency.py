@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -56,14 +57,12 @@ class LatencyReport:
 
     def config(self) -> LatencyConfig:
         """Return the medians; what was not measured is 0."""
-        names = LatencyConfig.__dataclass_fields__
-        return LatencyConfig(
-            **{
-                name: round(max(spread.median_s, -0.2 if name == "camera_stamp_s" else 0.0), 4)
-                for name, spread in self.measured.items()
-                if name in names
-            }
-        )
+        values: dict[str, Any] = {
+            name: round(max(spread.median_s, -0.2 if name == "camera_stamp_s" else 0.0), 4)
+            for name, spread in self.measured.items()
+            if name in LatencyConfig.__dataclass_fields__
+        }
+        return replace(LatencyConfig(), **values)
 
 
 @dataclass

@@ -12,11 +12,13 @@ from glue_bringup.arm.impedance_gains import PANDA_HOME_RAD
 from glue_bringup.arm.kinematics import ArmKinematics
 from glue_bringup.arm.limits import RobotLimits
 from glue_bringup.safety.config import SafetyConfig, WatchdogConfig
+from glue_bringup.safety.state_machine import SupervisorMode
 from glue_bringup.safety.supervisor import Command, SafetySupervisor
 from glue_perception.errors import InvalidValueError
 from glue_perception.geometry import make_transform, rotation_6d_from_matrix
 from glue_perception.types import ActionChunk, KeyPatches, RobotState
 
+ACTIVE, HOLD = SupervisorMode.ACTIVE, SupervisorMode.HOLD
 TICK_NS = 10_000_000
 HAND_M = 0.1034
 
@@ -44,28 +46,49 @@ class SafetyBench:
         supervisor: Under test.
         commands: All so far.
         joints_rad: The joint path beneath them.
+        anchors: Where in it the arm began to move after a hold, from the joints that were measured then.
         now_ns: Time.
     """
+
+    chunk_ticks = 5
 
     def __init__(self, limits: RobotLimits, config: SafetyConfig | None = None) -> None:
         self.config = config or SafetyConfig(watchdogs=PROMPT)
         model = ArmKinematics(limits)
         self.supervisor = SafetySupervisor(self.config, limits, model)
         self.now_ns = 1_000_000_000
+        self.heal()
+        self._elapsed_s = 0.0
+        self._count = 0
+        self._place_arm(model)
+        self._state = self._make_state()
+        self.supervisor.reset(self.now_ns, self._state)
+        self.commands: list[Command] = []
+        self.joints_rad = [self._state.joint_position_rad] * 3
+        self.anchors: list[int] = []
+
+    def heal(self) -> None:
+        """Take every fault back, but for the clock's and what the operator has stopped."""
         self.frames = self.key_patches = self.chunks = self.states = self.deadman = self.deadman_held = True
         self.frame_age_s = self.state_age_s = self.state_offset_m = self.joint_offset_rad = 0.0
         self.external_force_n = self.joint_velocity_rad_s = 0.0
         self.tracked = 10
         self.spoil_chunk: Callable[[dict[str, Any]], dict[str, Any]] = lambda values: values
+
+    def _place_arm(self, model: ArmKinematics) -> None:
         self._home = np.array(PANDA_HOME_RAD)
         self._T = model.flange_pose(self._home) @ make_transform(np.eye(3), np.array([0.0, 0.0, HAND_M]))
         self._start = self._T
-        self._elapsed_s = 0.0
-        self._count = 0
-        self._state = self._make_state()
-        self.supervisor.reset(self.now_ns, self._state)
-        self.commands: list[Command] = []
-        self.joints_rad = [self._home, self._home, self._home]
+
+    def _arm_state(self) -> RobotState:
+        """Return the arm's true state."""
+        path = self.supervisor.joint_path
+        q = self._home if path is None or self._count == 0 else path.position
+        return RobotState(self.now_ns, q, np.zeros(7), self._T, 0.04)
+
+    def _move_arm(self, command: Command) -> None:
+        """Have the arm do as it is told for one tick."""
+        self._T = command.T_base_ee
 
     def step_clock(self, offset_s: float) -> None:
         """Set the clock forward or back."""
@@ -86,16 +109,20 @@ class SafetyBench:
                 supervisor.note_frame(stamp_ns)
             if self.key_patches:
                 supervisor.note_key_patches(self._make_patches())
-        if self._count % 5 == 0 and self.chunks:
+        if self._count % self.chunk_ticks == 0:
+            values = self._chunk_values()
             # Where it is not even a chunk, nothing reaches the supervisor.
             with suppress(InvalidValueError):
-                supervisor.submit(self._make_chunk(), now_ns)
+                if self.chunks:
+                    supervisor.submit(ActionChunk(**self.spoil_chunk(values)), now_ns)
         if self.deadman:
             supervisor.note_deadman(now_ns, self.deadman_held)
         if self.states:
             self._state = self._make_state()
         command = supervisor.step(now_ns, self._state)
-        self._T = command.T_base_ee
+        self._move_arm(command)
+        if self.commands and (self.commands[-1].mode, command.mode) == (HOLD, ACTIVE):
+            self.anchors.append(len(self.joints_rad))
         self.commands.append(command)
         path = supervisor.joint_path
         if path is not None:
@@ -106,14 +133,14 @@ class SafetyBench:
         return command
 
     def _make_state(self) -> RobotState:
-        T = self._T.copy()
+        true = self._arm_state()
+        T = true.T_base_ee.copy()
         T[0, 3] += self.state_offset_m
-        path = self.supervisor.joint_path
-        q = self._home if path is None or self._count == 0 else path.position
-        q = q + np.array([self.joint_offset_rad, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+        q = true.joint_position_rad + np.array([self.joint_offset_rad, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+        dq = true.joint_velocity_rad_s + self.joint_velocity_rad_s
         wrench = np.array([0.0, 0.0, self.external_force_n, 0.0, 0.0, 0.0])
         stamp_ns = self.now_ns - round(self.state_age_s * 1e9)
-        return RobotState(stamp_ns, q, np.full(7, self.joint_velocity_rad_s), T, 0.04, wrench)
+        return RobotState(stamp_ns, q, dq, T, true.gripper_width_m, wrench)
 
     def _make_patches(self) -> KeyPatches:
         health = np.where(np.arange(10) < self.tracked, 0, 2)
@@ -121,15 +148,15 @@ class SafetyBench:
         query = np.zeros(10, dtype=np.int64)
         return KeyPatches(self.now_ns, cells, np.zeros((10, 2)), health == 0, health, query)
 
-    def _make_chunk(self) -> ActionChunk:
+    def _chunk_values(self) -> dict[str, Any]:
+        """Return what the policy's next chunk is made of."""
         times_s = self._elapsed_s + 0.1 * np.arange(8)
         ways = np.stack([0.05 * np.sin(times_s), 0.1 * np.sin(2 * times_s), 0.0 * times_s], axis=1)
         rotation_6d = np.tile(rotation_6d_from_matrix(self._start[:3, :3]), (8, 1))
-        values = {
+        return {
             "stamp_ns": self.now_ns,
             "dt_s": 0.1,
             "position_m": self._start[:3, 3] + ways,
             "rotation_6d": rotation_6d,
             "gripper_width_m": np.full(8, 0.04),
         }
-        return ActionChunk(**self.spoil_chunk(values))

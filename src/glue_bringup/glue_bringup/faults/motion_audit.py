@@ -9,7 +9,9 @@ from jaxtyping import Float
 
 from glue_bringup.arm.limits import RobotLimits
 from glue_bringup.safety.config import SafetyConfig
+from glue_bringup.safety.motion_limiter import MAX_STEP_S
 from glue_perception.geometry import rotation_vector
+from glue_perception.timing import NS_PER_S
 
 SLACK = 1e-4
 """Relative; rounding of third differences."""
@@ -54,6 +56,29 @@ def violations(
         if room.min() < MARGIN_SHARE * config.joints.position_margin_rad:
             found.append(f"joint {int(room.argmin()) + 1} came within {room.min():.4f} rad of its end")
     return found
+
+
+def steps(
+    poses: Sequence[Float[np.ndarray, "4 4"]], stamps_ns: Sequence[int], config: SafetyConfig
+) -> list[str]:
+    """Return where commanded poses that came at uneven times stepped or jerked; empty if nowhere.
+
+    Asked for are the configured velocity and acceleration of translation. Of a pause longer than `MAX_STEP_S` the
+    motion has used that much.
+    """
+    motion, position_m = config.motion, np.array(poses)[:, :3, 3]
+    gaps_s = np.clip(np.diff(np.array(stamps_ns)) / NS_PER_S, 0.0, MAX_STEP_S)
+    taken = gaps_s > 0.0
+    velocity = np.diff(position_m, axis=0)[taken] / gaps_s[taken, None]
+    apart_s = (gaps_s[taken][1:] + gaps_s[taken][:-1]) / 2.0
+    change = np.linalg.norm(np.diff(velocity, axis=0), axis=1) / apart_s
+    shares = {
+        "velocity": np.linalg.norm(velocity, axis=1).max(initial=0.0) / motion.translation_velocity_m_s,
+        "acceleration": change.max(initial=0.0) / motion.translation_acceleration_m_s2,
+    }
+    return [
+        f"translation {n} is {share:.3f} of its bound" for n, share in shares.items() if share > 1 + SLACK
+    ]
 
 
 def largest_shares(

@@ -1,4 +1,4 @@
-"""The faults that can be injected without another process, each with what must come of it."""
+"""The faults of the supervisor's inputs, injected in simulated time, each with what must come of it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ MAX_HOLD_DELAY_S = 0.2
 """From the fault to the beginning of the hold."""
 
 
+BY_ITSELF = "by itself, once the cause is gone"
+
+
 class FaultKind(Enum):
     """What is at fault."""
 
@@ -24,6 +27,8 @@ class FaultKind(Enum):
     CHUNK = "chunk"
     STATE = "state"
     NETWORK = "network"
+    PROCESS = "process"
+    DISK = "disk"
     OPERATOR = "operator"
 
 
@@ -37,12 +42,16 @@ class Fault:
         reason: Why the arm is held, or None if the fault must be endured without a hold: then nothing of it may reach
             the arm.
         inject: Makes the bench have it from now on.
+        end: What the operator has to do once the cause is gone; nothing by default.
+        recovery: The same in words.
     """
 
     name: str
     kind: FaultKind
     reason: str | None
     inject: Callable[[SafetyBench], None]
+    end: Callable[[SafetyBench], None] = lambda bench: None
+    recovery: str = BY_ITSELF
 
 
 def _set(name: str, value: object) -> Callable[[SafetyBench], None]:
@@ -100,7 +109,16 @@ FAULTS: tuple[Fault, ...] = (
         FaultKind.OPERATOR,
         Reason.EMERGENCY_STOP,
         lambda b: b.supervisor.emergency_stop("test"),
+        lambda b: b.supervisor.reset_emergency_stop(),
+        "reset of the emergency stop, then a new chunk",
     ),
-    Fault("operator's hold", FaultKind.OPERATOR, "lunch", lambda b: b.supervisor.operator_hold("lunch")),
+    Fault(
+        "operator's hold",
+        FaultKind.OPERATOR,
+        "lunch",
+        lambda b: b.supervisor.operator_hold("lunch"),
+        lambda b: b.supervisor.release(),
+        "release, then a new chunk",
+    ),
 )
-"""Later faults of processes and disks need the protocol-level twin and are not here."""
+"""Faults of threads, disks and the network need real ones: `loop_faults`, `network_faults`."""

@@ -76,8 +76,8 @@ class ControlStep:
         if result.jump is not None:
             self.jumps.append(result.jump)
 
-    def tick(self, now_ns: int, state: RobotState) -> None:
-        """Ask the supervisor for the command of this instant and pass it on.
+    def tick(self, now_ns: int, state: RobotState) -> SupervisorMode:
+        """Ask the supervisor for the command of this instant, pass it on, and return the mode.
 
         In a dry run the arm is kept where it is at the first tick instead, and the gripper is left alone.
 
@@ -101,3 +101,4 @@ class ControlStep:
                 self.holds[event.reason] += 1
             if self._recorder is not None:
                 self._recorder.safety_event(event.stamp_ns, event.mode.value, event.reason)
+        return command.mode

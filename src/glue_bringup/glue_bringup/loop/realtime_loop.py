@@ -28,13 +28,13 @@ from glue_bringup.loop.deadlines import DeadlineCounter
 from glue_bringup.loop.episode import EpisodeResult, summarise_jumps
 from glue_bringup.loop.guarded_supervisor import guarded_supervisor
 from glue_bringup.loop.mailbox import Mailbox
-from glue_bringup.loop.perceiver import Perceiver
+from glue_bringup.loop.perceiver import KeyPatchSource, Perceiver
 from glue_bringup.loop.schedule import PolicySchedule
 from glue_bringup.recording.record import Record
+from glue_bringup.safety.state_machine import SupervisorMode
 from glue_bringup.task_config import TaskConfig
 from glue_perception.cameras.base import Camera
 from glue_perception.errors import HardwareError
-from glue_perception.pipeline import PerceptionPipeline
 from glue_perception.timing import NS_PER_S, Clock, LatencyRecorder, SystemClock
 from glue_perception.types import ActionChunk, KeyPatches, Observation, RobotState
 
@@ -42,6 +42,12 @@ CAMERA_TIMEOUT_S = 2.0
 FIRST_FRAME_TIMEOUT_S = 10.0
 STATE_HISTORY = 200
 """Two seconds of states at 100 Hz: more than any frame is late."""
+
+REST_TIMEOUT_S = 2.0
+"""From the top speed within its motion limits an arm rests in half a second."""
+
+EPISODE_OVER = "the episode is over"
+"""What the supervisor is told at the end: the arm comes to rest on a ramp, not by the targets' ceasing."""
 
 THREAD_SWITCH_S = 0.001
 """Python's default of 5 ms between threads is half a control period."""
@@ -73,7 +79,7 @@ class RealtimeLoop:
         self,
         task: TaskConfig,
         robot: Robot,
-        pipeline: PerceptionPipeline,
+        pipeline: KeyPatchSource,
         source: ActionSource,
         latencies: LatencyRecorder,
         recorder: Record | None = None,
@@ -99,6 +105,7 @@ class RealtimeLoop:
         self._source_ready = threading.Event()
         self._stop_thinking = threading.Event()
         self._stop_control = threading.Event()
+        self._control_ended = threading.Event()
         self._threads: list[threading.Thread] = []
         self._failure: BaseException | None = None
         self._start_ns = 0
@@ -128,6 +135,8 @@ class RealtimeLoop:
             end_ns = self._clock.now_ns()
         finally:
             self._stop_thinking.set()
+            if self._start_ns:  # control has begun: it ends by itself once the arm rests
+                self._control_ended.wait(REST_TIMEOUT_S)
             self._stop_control.set()
             for thread in self._threads:
                 thread.join(CAMERA_TIMEOUT_S + 1.0)
@@ -178,6 +187,12 @@ class RealtimeLoop:
         return success_ns
 
     def _control_work(self) -> None:
+        try:
+            self._control_until_rest()
+        finally:
+            self._control_ended.set()
+
+    def _control_until_rest(self) -> None:
         period_s = 1.0 / self._task.control_rate_hz
         due_s = time.perf_counter()
         while not self._stop_control.is_set():
@@ -193,7 +208,12 @@ class RealtimeLoop:
                 chunk = self._chunks.take(0.0)
                 if chunk is not None:
                     self._control.submit(chunk, now_ns)
-                self._control.tick(now_ns, state)
+                ending = self._stop_thinking.is_set()
+                if ending:
+                    self._supervisor.operator_hold(EPISODE_OVER)
+                mode = self._control.tick(now_ns, state)
+            if ending and mode is SupervisorMode.HOLD:
+                return
             due_s += period_s
             late_s = time.perf_counter() - due_s
             if late_s > period_s:  # never run a burst of ticks to catch up
@@ -250,7 +270,7 @@ class RealtimeLoop:
             deadlines=self._deadlines.due,
             deadline_misses=self._deadlines.missed,
             tracked_share=round(self._perceiver.tracked_share, 4),
-            holds=dict(self._control.holds),
+            holds={reason: count for reason, count in self._control.holds.items() if reason != EPISODE_OVER},
             perception_events=self._perceiver.events,
             seam_jumps=summarise_jumps(self._control.jumps),
         )

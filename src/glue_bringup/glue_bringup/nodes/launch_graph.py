@@ -24,7 +24,7 @@ from glue_perception.bags import topics
 BOOLEAN = ("true", "false")
 LEVELS = ("debug", "info", "warn", "error", "fatal")
 CHECK_S = 300.0
-LOG_HEAD = r"^.*\[FATAL\] (\[[^\]]*\] ?)*:? ?"
+LOG_HEAD = r"^(.*\[FATAL\] (\[[^\]]*\] ?)*:? ?|error: )"
 WHAT_ARGUMENTS = (
     (
         "task",
@@ -157,9 +157,10 @@ def _node(context: LaunchContext, shell: Shell) -> list[Any]:
         sigterm_timeout=STOP_S,
     )
 
+    # A node says why it ends by a line [FATAL] or, before it is a node, by a line that begins with error:
     def said(event: Any) -> None:
         lines = event.text.decode(errors="replace").splitlines()
-        last_words.extend(re.sub(LOG_HEAD, "", line) for line in lines if "[FATAL]" in line)
+        last_words.extend(re.sub(LOG_HEAD, "", line) for line in lines if re.match(LOG_HEAD, line))
 
     def ended(event: Any, context: LaunchContext) -> list[Any]:
         if context.is_shutdown:

@@ -103,15 +103,20 @@ class ShellNode(EntityNode):
         self.note_entities()
         result = self._transition(self.configure)
         self.keep_entities()
+        if result != TransitionCallbackReturn.SUCCESS:
+            self.close()
+            self.destroy_entities()
         return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run `activate` once publishers are on."""
         super().on_activate(state)
         result = self._transition(self.activate)
-        if result == TransitionCallbackReturn.SUCCESS:
-            self._beacon = Beacon(self, self.lease_s)
-        if self._diagnostics is None and result == TransitionCallbackReturn.SUCCESS:
+        if result != TransitionCallbackReturn.SUCCESS:
+            super().on_deactivate(state)
+            return result
+        self._beacon = Beacon(self, self.lease_s)
+        if self._diagnostics is None:
             self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
             self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         return result
@@ -180,8 +185,6 @@ class ShellNode(EntityNode):
         except GlueError as error:
             self.exit_code = error.exit_code
             self.get_logger().fatal(str(error))
-            self.close()
-            self.destroy_entities()
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
 

@@ -64,7 +64,8 @@ class PerceptionNode(ShellNode):
         redetections = None
         if self._replay:
             with BagReader(Path(self._replay)) as bag:
-                task, redetections = task_to_replay(bag, self._task_name), redetections_of(bag)
+                task = task_to_replay(bag, self._task_name)
+                redetections = None if self._task_name else redetections_of(bag)
         else:
             task = load_task(self._task_name)
         task = task.with_perception(self._profile, self._device)

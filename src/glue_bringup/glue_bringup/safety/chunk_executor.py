@@ -46,16 +46,18 @@ class SeamJump:
 class ChunkExecutor:
     """Holds the newest chunk and samples it.
 
-    Action k is the target in force at `stamp_ns + k * dt_s`. Between two actions the position is linear, the rotation
-    turns evenly about one axis (slerp), and the gripper keeps action k until k + 1 is due. Actions whose time has
-    passed are thereby dropped, never replayed. A new chunk replaces the old one at once, or takes over evenly within
-    `blend_s`; the motion limiter makes the passage smooth. No thread, no clock: the caller passes the time.
+    Action k is the target in force at `stamp_ns + k * dt_s`, or `lead_s` before. Between two actions the position is
+    linear, the rotation turns evenly about one axis (slerp), and the gripper keeps action k until k + 1 is due.
+    Actions whose time has passed are thereby dropped, never replayed. A new chunk replaces the old one at once, or
+    takes over evenly within `blend_s`; the motion limiter makes the passage smooth. No thread, no clock: the caller
+    passes the time.
     """
 
     def __init__(self, config: ExecutorConfig) -> None:
         self._linger_ns = round(config.linger_s * NS_PER_S)
         self._lookahead_ns = round(config.lookahead_s * NS_PER_S)
         self._blend_ns = round(config.blend_s * NS_PER_S)
+        self._lead_ns = round(config.lead_s * NS_PER_S)
         self._last: ChunkExecutor | None = (
             ChunkExecutor(replace(config, blend_s=0.0)) if self._blend_ns else None
         )
@@ -134,7 +136,7 @@ class ChunkExecutor:
     ) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3 3"], int]:
         """Return position [m], rotation and the index of the action in force at one time."""
         last = len(chunk) - 1
-        k, rest_ns = divmod(max(0, at_ns - chunk.stamp_ns), chunk.dt_ns)
+        k, rest_ns = divmod(max(0, at_ns + self._lead_ns - chunk.stamp_ns), chunk.dt_ns)
         if k >= last:
             return chunk.position_m[last], self._rotations[last], last
         share = rest_ns / chunk.dt_ns

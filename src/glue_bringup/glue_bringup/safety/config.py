@@ -91,6 +91,8 @@ class ExecutorConfig:
         linger_s: How long the last action stays in force after its time, before the chunk counts as expired.
         blend_s: Over this time a new chunk takes over from the last one; 0, at once, by default: the motion limiter
             makes every passage smooth, and `policy.seams` can make the chunks themselves agree.
+        lead_s: Every action is sent this much before its time, for an arm that follows late. 0 for a policy that was
+            trained on commanded targets, whose lag it has learnt with them; see `LatencyConfig.compensate`.
 
     Raises:
         ConfigError: a negative or excessive time.
@@ -99,6 +101,7 @@ class ExecutorConfig:
     lookahead_s: float = 0.2
     linger_s: float = 0.2
     blend_s: float = 0.0
+    lead_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.01 <= self.lookahead_s <= 1.0:
@@ -107,6 +110,8 @@ class ExecutorConfig:
             raise ConfigError(f"executor.linger_s must lie in 0..1, not {self.linger_s}")
         if not 0.0 <= self.blend_s <= 1.0:
             raise ConfigError(f"executor.blend_s must lie in 0..1, not {self.blend_s}")
+        if not 0.0 <= self.lead_s <= 0.5:
+            raise ConfigError(f"executor.lead_s must lie in 0..0.5, not {self.lead_s}")
 
 
 @dataclass(frozen=True)
@@ -184,10 +189,10 @@ class JointGuardConfig:
         self_collision_margin_m: Distance between the maker's capsules around the links.
         table_height_m: Height of a table that forearm, wrist and palm must stay above; None: there is none. (The
             finger tips are the business of `workspace`.)
-        posture_rad: Where the elbow is drawn to; as in the impedance gains.
-        posture_rate_s: How strongly, per second.
-        posture_speed_rad_s: How fast at most.
-        posture_acceleration_rad_s2: And how abruptly.
+        posture_rad: Where the elbow is drawn to in a dry run, as by the impedance law; the measured elbow otherwise.
+        elbow_rate_s: How strongly it is drawn, per second.
+        elbow_speed_rad_s: How fast at most.
+        elbow_acceleration_rad_s2: And how abruptly.
 
     Raises:
         ConfigError: a margin or share out of range.
@@ -202,9 +207,9 @@ class JointGuardConfig:
     self_collision_margin_m: float = 0.02
     table_height_m: float | None = None
     posture_rad: tuple[float, float, float, float, float, float, float] = PANDA_HOME_RAD
-    posture_rate_s: float = 1.0
-    posture_speed_rad_s: float = 0.1
-    posture_acceleration_rad_s2: float = 0.5
+    elbow_rate_s: float = 4.0
+    elbow_speed_rad_s: float = 0.3
+    elbow_acceleration_rad_s2: float = 1.0
 
     def __post_init__(self) -> None:
         names = (f.name for f in fields(self) if f.name not in ("posture_rad", "table_height_m"))

@@ -30,7 +30,7 @@ class JointGuard:
     """Follows the commanded pose in the joints and refuses steps from which the arm could not stop within its limits.
 
     The commanded pose is Cartesian. The guard keeps a joint path beneath it (`JointFollower`), the elbow drawn slowly
-    to `posture_rad` as the impedance law does. A step is admissible
+    to the measured one: what the tool does not fix is decided by the impedance law. A step is admissible
     if it and the whole ramp to rest after it keep every margin, each at a share of the table. If not, the arm
     goes on along the ramp that was checked in the tick before. So at every instant there is a checked way to rest
     (failsafe planning, as in Althoff et al. for vehicles), and no input can lead out of the margins. A margin that is
@@ -52,9 +52,10 @@ class JointGuard:
         self._acceleration = config.acceleration_share * np.array(table.joint_acceleration_rad_s2)
         self._jerk = config.jerk_share * np.array(table.joint_jerk_rad_s3)
         # The elbow's acceleration may change its sign at once, and is small.
-        self._elbow_change = 2.0 * config.posture_acceleration_rad_s2
+        self._elbow_change = 2.0 * config.elbow_acceleration_rad_s2
         self._follower = JointFollower(config, model)
-        self._now = self._follower.resting(np.array(config.posture_rad))
+        self._posture = np.array(config.posture_rad)
+        self._now = self._follower.resting(self._posture)
         self._judged: tuple[MotionState, JointMotion] | None = None
         self._floor = np.zeros(0)
 
@@ -86,7 +87,7 @@ class JointGuard:
             return
         start = self._follower.resting(state.joint_position_rad.copy())
         for _ in range(3):
-            start = self._follower.resting(self._follower.follow(start, commanded, 0.0, False).position)
+            start = self._follower.resting(self._follower.follow(start, commanded, 0.0, None).position)
         rotation, position_m = self._model.tool_pose(start.position)
         off = np.concatenate(
             [position_m - commanded.linear.position, (rotation - commanded.rotation).ravel()]
@@ -107,15 +108,19 @@ class JointGuard:
             return Reason.JOINT_POSITION
         return None
 
-    def refuse(self, step: MotionState, ramp: Ramp, dt_s: float) -> Reason | None:
-        """Return why a step may not be taken, or None.
+    def refuse(
+        self, step: MotionState, ramp: Ramp, dt_s: float, elbow_rad: Float[np.ndarray, "7"] | None = None
+    ) -> Reason | None:
+        """Return why a step may not be taken, or None; `move` follows if it is taken.
 
         Args:
             step: The commanded tool after the step.
             ramp: Its way to rest from there.
             dt_s: Time of the step.
+            elbow_rad: The measured joints, whose elbow is followed; `posture_rad` without them.
         """
-        moved = self._follower.follow(self._now, step, dt_s, True)
+        elbow_rad = self._posture if elbow_rad is None else elbow_rad
+        moved = self._follower.follow(self._now, step, dt_s, elbow_rad)
         self._judged = (step, moved)
         way = _points(moved, self._follower.along(moved, ramp))
         gaps_s = np.concatenate([[dt_s], np.diff(ramp.time_s, prepend=0.0)])
@@ -135,21 +140,20 @@ class JointGuard:
             return Reason.JOINT_MARGIN
         return (Reason.SINGULARITY, Reason.SELF_COLLISION, Reason.TABLE)[first - ENDS]
 
-    def move(self, step: MotionState, dt_s: float, following: bool) -> None:
-        """Go with a step that is taken.
+    def move(self, step: MotionState, dt_s: float) -> None:
+        """Go with a step that is taken: the one last judged, or one on the way to rest, where the elbow rests too.
 
         Args:
             step: The commanded tool after the step.
             dt_s: Time of the step.
-            following: False on the way to rest, where the elbow comes to rest too.
         """
         if dt_s <= 0.0:
             return
         judged, self._judged = self._judged, None
-        if following and judged is not None and judged[0] is step:
+        if judged is not None and judged[0] is step:
             self._now = judged[1]
         else:
-            self._now = self._follower.follow(self._now, step, dt_s, following)
+            self._now = self._follower.follow(self._now, step, dt_s, None)
         if (self._floor < 0.0).any():
             margins = self._margins(_points(self._now))
             self._floor = np.minimum(0.0, np.maximum(self._floor, margins))

@@ -12,6 +12,9 @@ from glue_bringup.safety.kinematic_model import KinematicModel
 from glue_bringup.safety.motion_limiter import MotionState
 from glue_bringup.safety.ramp import Ramp
 
+NEWTON_STEPS = 2
+"""They leave less than a micrometre at any speed that the tables allow."""
+
 _LEAST_EIGENVALUE = 1e-6
 
 
@@ -49,17 +52,16 @@ class JointRamp:
 
 
 class JointFollower:
-    """Differential inverse kinematics with the least joint motion, the elbow drawn slowly to a posture.
+    """Differential inverse kinematics with the least joint motion, the elbow drawn slowly to a given one.
 
     Args:
-        config: Posture, and how the elbow is drawn to it.
+        config: How strongly the elbow is drawn.
         model: Kinematics.
     """
 
     def __init__(self, config: JointGuardConfig, model: KinematicModel) -> None:
         self._config = config
         self._model = model
-        self._posture = np.array(config.posture_rad)
 
     def resting(self, position: Float[np.ndarray, "7"]) -> JointMotion:
         """Return the joints at rest."""
@@ -68,20 +70,19 @@ class JointFollower:
         return JointMotion(position, np.zeros(7), np.zeros(7), np.zeros(7), jacobian, inverse, float(least))
 
     def follow(
-        self, start: JointMotion, step: MotionState, dt_s: float, to_posture: bool, newton_steps: int = 2
+        self, start: JointMotion, step: MotionState, dt_s: float, elbow_rad: Float[np.ndarray, "7"] | None
     ) -> JointMotion:
-        """Return the joints after a step of the tool: Newton steps from where the speed of before leads to.
+        """Return the joints after a step of the tool: two Newton steps from where the speed of before leads to.
 
         Args:
             start: Before.
             step: The tool after it.
             dt_s: Time of the step.
-            to_posture: Whether the elbow is drawn to its posture; otherwise it comes to rest.
-            newton_steps: Two leave less than a micrometre at any speed that the tables allow.
+            elbow_rad: Joints whose elbow it is drawn to; None: the elbow comes to rest.
         """
-        null = self._elbow(start, dt_s) if to_posture else self._slower(start.null, dt_s)
+        null = self._slower(start.null, dt_s) if elbow_rad is None else self._elbow(start, elbow_rad, dt_s)
         position = start.position + start.velocity * dt_s
-        for _ in range(newton_steps):
+        for _ in range(NEWTON_STEPS):
             position = position + start.inverse @ _error(step, *self._model.tool_pose(position))
         jacobian = self._model.jacobian(position)
         inverse, least = _inverse(jacobian)
@@ -110,18 +111,20 @@ class JointFollower:
         acceleration = (inverse @ change[:, :, None])[:, :, 0] + null_change
         return JointRamp(position, velocity, acceleration, least)
 
-    def _elbow(self, start: JointMotion, dt_s: float) -> Float[np.ndarray, "7"]:
-        """Return the elbow's velocity towards its posture, slow and without a step."""
+    def _elbow(
+        self, start: JointMotion, elbow_rad: Float[np.ndarray, "7"], dt_s: float
+    ) -> Float[np.ndarray, "7"]:
+        """Return the elbow's velocity towards that of other joints, slow and without a step."""
         config = self._config
-        pull = config.posture_rate_s * (self._posture - start.position)
+        pull = config.elbow_rate_s * (elbow_rad - start.position)
         pull = pull - start.inverse @ (start.jacobian @ pull)
         size = _size(pull)
-        if size > config.posture_speed_rad_s:
-            pull = pull * (config.posture_speed_rad_s / size)
-        return _towards(start.null, pull, config.posture_acceleration_rad_s2 * dt_s)
+        if size > config.elbow_speed_rad_s:
+            pull = pull * (config.elbow_speed_rad_s / size)
+        return _towards(start.null, pull, config.elbow_acceleration_rad_s2 * dt_s)
 
     def _slower(self, null: Float[np.ndarray, "7"], dt_s: float) -> Float[np.ndarray, "7"]:
-        return _towards(null, np.zeros(7), self._config.posture_acceleration_rad_s2 * dt_s)
+        return _towards(null, np.zeros(7), self._config.elbow_acceleration_rad_s2 * dt_s)
 
     def _elbow_to_rest(
         self, null: Float[np.ndarray, "7"], time_s: Float[np.ndarray, "n"]
@@ -131,7 +134,7 @@ class JointFollower:
         if size == 0.0:
             nothing = np.zeros((len(time_s), 7))
             return np.zeros(len(time_s)), nothing, nothing
-        end_s = size / self._config.posture_acceleration_rad_s2
+        end_s = size / self._config.elbow_acceleration_rad_s2
         spent_s = np.minimum(time_s, end_s)
         share = 1.0 - spent_s / end_s
         way = (spent_s * (1.0 + share) / 2.0)[:, None] * null

@@ -263,7 +263,7 @@ class SafetySupervisor:
     def _brake(self, dt_s: float) -> None:
         braked = self._limiter.plan_brake(dt_s)
         if self._guard is not None:
-            self._guard.move(braked, min(dt_s, MAX_STEP_S), following=False)
+            self._guard.move(braked, min(dt_s, MAX_STEP_S))
         self._limiter.take(braked)
 
     def _follow(self, now_ns: int, sample: TargetSample, dt_s: float, state: RobotState) -> Reason | None:
@@ -299,9 +299,10 @@ class SafetySupervisor:
             return None
         if self._mode is SupervisorMode.HOLD:
             guard.anchor(state, self._limiter.state)
-        reason = guard.refuse(wanted, self._limiter.ramp(wanted), dt_s)
+        elbow_rad = None if self.dry_run else state.joint_position_rad
+        reason = guard.refuse(wanted, self._limiter.ramp(wanted), dt_s, elbow_rad)
         if reason is None:
-            guard.move(wanted, dt_s, following=True)
+            guard.move(wanted, dt_s)
         return reason
 
     def _clamped_width(self, width_m: float) -> float:

@@ -11,14 +11,18 @@ pytest.importorskip("rclpy", reason="needs a sourced ROS 2 Jazzy")
 from glue_msgs.action import RunTask
 from glue_msgs.srv import (
     ComeToRest,
+    EmergencyStop,
     Hold,
     RecoverFromError,
     Release,
+    ResetEmergencyStop,
     StartPolicy,
     StopPolicy,
 )
 from graph_client import Episode, GraphClient
 from launched import Launched, patient_task
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 
 from glue_bringup.nodes import names
 
@@ -105,6 +109,30 @@ def test_a_policy_that_nobody_stops_ends_after_its_time(client: GraphClient) -> 
     client.until("an arm at rest", lambda: client.mode[0] == "hold")
     assert client.call(StopPolicy, names.STOP_POLICY).success
     assert client.call(ComeToRest, names.COME_TO_REST).success
+
+
+def test_a_lifecycle_manager_switches_control_off_and_on(client: GraphClient) -> None:
+    episode = running(client)
+    heard = len(client.events)
+    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert client.call(ChangeState, "/arm_node/change_state", request).success
+    client.until("control again", lambda: any(e.reason == "started" for e in client.events[heard:]))
+    assert episode.result().error_code == R.NODE_LOST  # what it knew of the episode is gone
+    ended(client, running(client))
+
+
+def test_an_emergency_stop_outlasts_a_release(client: GraphClient) -> None:
+    episode = running(client)
+    request = EmergencyStop.Request(reason="a child")
+    assert client.call(EmergencyStop, names.EMERGENCY_STOP, request).success
+    client.until("a stop", lambda: client.mode[0] == "hold")
+    client.until("the line", lambda: "a child" in client.diagnostics["arm_node"].message)
+    assert client.call(Release, names.RELEASE).success
+    assert client.mode[0] == "hold"
+    assert client.call(ResetEmergencyStop, names.RESET_EMERGENCY_STOP).success
+    client.until("motion", lambda: client.mode[0] == "active" or episode.over)
+    ended(client, episode)
 
 
 @pytest.mark.parametrize("node", ["perception_node", "policy_node", "task_node", "sim_node"])

@@ -1,11 +1,17 @@
 """Nodes in this process: lifecycle transitions and their failures, parameters, and who does not understand whom."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="needs a sourced ROS 2 Jazzy")
@@ -148,3 +154,27 @@ def test_who_does_not_understand_whom_is_said() -> None:
         until(lambda: any("std_msgs/msg/String" in words for words in node.misfits))
         other.destroy_node()
         until(lambda: not any("std_msgs/msg/String" in words for words in node.misfits))
+
+
+def test_ctrl_c_ends_a_node_with_exit_code_0(tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    cv2.imwrite(str(picture), np.zeros((24, 32, 3), np.uint8))
+    command = [
+        sys.executable,
+        "-m",
+        "glue_bringup.nodes",
+        "camera_node",
+        "--ros-args",
+        "-p",
+        f"source:={picture}",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    lines = []
+    while "active" not in (line := process.stderr.readline()):
+        lines.append(line)
+        assert line, lines
+    process.send_signal(signal.SIGINT)
+    assert process.wait(START_S) == 0
+    assert "Traceback" not in process.stderr.read()
+    process.stderr.close()
