@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from glue_bringup.arm.limits import RobotLimits
+from glue_bringup.arm.limits import RobotLimits, joint_velocity_bounds
 from glue_bringup.safety.config import SafetyConfig
 from glue_bringup.safety.motion_limiter import MAX_STEP_S
 from glue_perception.geometry import rotation_vector
@@ -84,8 +84,10 @@ def steps(
         "translation acceleration": _largest(change) / motion.translation_acceleration_m_s2,
     }
     if len(joints_rad) and limits is not None:
-        velocity, change = _derivatives(np.array(joints_rad), gaps_s)
-        shares["velocity of a joint"] = np.abs(velocity / limits.joint_velocity_rad_s).max(initial=0.0)
+        path = np.array(joints_rad)
+        velocity, change = _derivatives(path, gaps_s)
+        taken = np.concatenate([[True], gaps_s > 0.0])
+        shares["velocity of a joint"] = _speed_shares(path[taken], velocity, limits).max(initial=0.0)
         shares["acceleration of a joint"] = np.abs(change / limits.joint_acceleration_rad_s2).max(initial=0.0)
     return [f"{name} is {share:.3f} of its bound" for name, share in shares.items() if share > 1 + SLACK]
 
@@ -98,6 +100,18 @@ def _derivatives(
     gaps_s = gaps_s[taken]
     velocity = np.diff(path, axis=0)[taken] / gaps_s[:, None]
     return velocity, np.diff(velocity, axis=0) / ((gaps_s[1:] + gaps_s[:-1]) / 2.0)[:, None]
+
+
+def _speed_shares(
+    path_rad: Float[np.ndarray, "t 7"], velocity: Float[np.ndarray, "t-1 7"], limits: RobotLimits
+) -> Float[np.ndarray, "t-1 7"]:
+    """Return joint velocities between points as shares of what the robot allows at the better of the two."""
+    lowest, highest = joint_velocity_bounds(limits, path_rad)
+    allowed = np.where(
+        velocity < 0.0, -np.minimum(lowest[1:], lowest[:-1]), np.maximum(highest[1:], highest[:-1])
+    )
+    shares: np.ndarray = np.abs(velocity) / np.maximum(allowed, 1e-6)
+    return shares
 
 
 def _largest(vectors: Float[np.ndarray, "n 3"]) -> float:
@@ -130,12 +144,13 @@ def largest_shares(
             bound = getattr(motion, f"{kind}_{name}_{unit}_{power}")
             shares[f"{kind} {name}"] = float(np.linalg.norm(rates, axis=1).max(initial=0.0)) / bound
             rates = np.diff(rates, axis=0) / dt_s
-    rates = np.array(joints_rad)
+    path = rates = np.array(joints_rad)
     for order, name in enumerate(ORDERS if len(rates) else ()):
         rates = np.diff(rates, axis=0) / dt_s
-        power = f"s{order + 1}" if order else "s"
-        share = np.abs(rates).max(axis=0, initial=0.0) / np.array(
-            getattr(limits, f"joint_{name}_rad_{power}")
-        )
+        if order == 0:
+            share = _speed_shares(path, rates, limits).max(axis=0, initial=0.0)
+        else:
+            table = np.array(getattr(limits, f"joint_{name}_rad_s{order + 1}"))
+            share = np.abs(rates).max(axis=0, initial=0.0) / table
         shares[f"{name} of joint {int(share.argmax()) + 1}"] = float(share.max())
     return shares
