@@ -9,7 +9,6 @@ from glue_bringup.arm.limits import FR3, PANDA, joint_velocity_bounds
 from glue_bringup.faults.motion_audit import violations
 from glue_bringup.safety.config import (
     JointGuardConfig,
-    MotionLimits,
     SafetyConfig,
     WatchdogConfig,
     WorkspaceBox,
