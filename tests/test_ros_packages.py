@@ -21,6 +21,7 @@ IN_JAZZY = {
     "launch",
     "launch_pytest",
     "launch_ros",
+    "lifecycle_msgs",
     "nav_msgs",
     "rcl_interfaces",
     "rclpy",

@@ -5,8 +5,16 @@ import pytest
 
 from glue_bringup.arm.impedance_gains import PANDA_HOME_RAD
 from glue_bringup.arm.kinematics import ArmKinematics
-from glue_bringup.arm.limits import FR3, PANDA
-from glue_bringup.safety.config import JointGuardConfig, SafetyConfig, WatchdogConfig, WorkspaceBox
+from glue_bringup.arm.limits import FR3, PANDA, joint_velocity_bounds
+from glue_bringup.faults.motion_audit import violations
+from glue_bringup.safety.config import (
+    JointGuardConfig,
+    SafetyConfig,
+    WatchdogConfig,
+    WorkspaceBox,
+)
+from glue_bringup.safety.joint_guard import JointGuard
+from glue_bringup.safety.joint_path import JointRamp
 from glue_bringup.safety.supervisor import SafetySupervisor, SupervisorMode
 from glue_perception.errors import ConfigError, HardwareError
 from glue_perception.geometry import make_transform, rotation_6d_from_matrix
@@ -134,3 +142,18 @@ def test_joints_and_tool_of_two_arms_are_refused():
     far = make_transform(np.eye(3), np.array([-0.6, 0.5, 0.1]))
     with pytest.raises(HardwareError, match="check robot_model"):
         supervisor.reset(0, RobotState(0, HOME, np.zeros(7), far, 0.04))
+
+
+def test_an_fr3_lowers_its_speeds_towards_the_ends_and_guard_and_audit_keep_to_it():
+    q, dq = np.array([2.6, 0.0, 0.0, -1.5, 0.0, 2.0, 0.0]), np.array([1.2, 0, 0, 0, 0, 0, 0])
+    lowest, highest = joint_velocity_bounds(FR3, q)
+    assert highest[0] == pytest.approx(-0.30 + np.sqrt(12.0 * 0.1501))
+    assert lowest[0] == -2.62
+    assert joint_velocity_bounds(PANDA, q)[1][0] == 2.175
+    for limits, velocity, too_fast in ((FR3, dq, True), (FR3, -dq, False), (PANDA, dq, False)):
+        guard = JointGuard(JointGuardConfig(), ArmKinematics(limits))
+        way = JointRamp(q[None], velocity[None], np.zeros((1, 7)), np.ones(1))
+        assert guard._too_fast(way) == too_fast
+        path = [q + velocity * 0.01 * k for k in range(-4, 1)]
+        found = violations([np.eye(4)] * 4, path, 0.01, limits, SafetyConfig(workspace=WIDE))
+        assert any("velocity of joint 1" in v for v in found) == too_fast

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
+from jaxtyping import Float
+
 SevenJoints = tuple[float, float, float, float, float, float, float]
 """One value per joint, 1 to 7."""
 
@@ -17,6 +20,25 @@ class RobotModel(Enum):
 
 
 @dataclass(frozen=True)
+class VelocityTaper:
+    """How a robot lowers its joints' top speeds towards the ends of their ranges, so that they can still brake.
+
+    Towards an end that is `d` rad away the speed is at most `sqrt(gain * d) - offset`.
+
+    Attributes:
+        offset_rad_s: See above.
+        gain_rad_s2: See above.
+        min_rad: Lower ends that are counted from; not exactly those of the ranges.
+        max_rad: Upper ends.
+    """
+
+    offset_rad_s: SevenJoints
+    gain_rad_s2: SevenJoints
+    min_rad: SevenJoints
+    max_rad: SevenJoints
+
+
+@dataclass(frozen=True)
 class RobotLimits:
     """Limits beyond which the robot itself aborts a motion.
 
@@ -24,7 +46,7 @@ class RobotLimits:
         model: Which robot.
         joint_position_min_rad: Lower ends of the joints' ranges.
         joint_position_max_rad: Upper ends.
-        joint_velocity_rad_s: Largest speeds. An FR3 lowers them further near the ends of the ranges.
+        joint_velocity_rad_s: Largest speeds, see `joint_velocity_taper`.
         joint_acceleration_rad_s2: Largest accelerations.
         joint_jerk_rad_s3: Largest jerks.
         joint_torque_nm: Largest torques.
@@ -35,6 +57,7 @@ class RobotLimits:
         rotation_velocity_rad_s: Largest angular speed of the tool.
         rotation_acceleration_rad_s2: Its largest angular acceleration.
         rotation_jerk_rad_s3: Its largest angular jerk.
+        joint_velocity_taper: How the speeds are lowered near the ends of the ranges; None: they are not.
     """
 
     model: RobotModel
@@ -51,6 +74,7 @@ class RobotLimits:
     rotation_velocity_rad_s: float
     rotation_acceleration_rad_s2: float
     rotation_jerk_rad_s3: float
+    joint_velocity_taper: VelocityTaper | None = None
 
 
 PANDA = RobotLimits(
@@ -87,11 +111,17 @@ FR3 = RobotLimits(
     rotation_velocity_rad_s=2.5,
     rotation_acceleration_rad_s2=17.0,
     rotation_jerk_rad_s3=8500.0,
+    joint_velocity_taper=VelocityTaper(
+        offset_rad_s=(0.30, 0.20, 0.20, 0.30, 0.35, 0.35, 0.35),
+        gain_rad_s2=(12.0, 5.17, 7.0, 8.0, 34.0, 11.0, 34.0),
+        min_rad=(-2.7501, -1.7918, -2.9065, -3.0481, -2.8101, 0.54092, -3.0196),
+        max_rad=(2.7501, 1.7918, 2.9065, -0.1458, 2.8101, 4.5205, 3.0196),
+    ),
 )
 """Franka Research 3. Source: Franka Control Interface documentation, "Robot and interface specifications", section
 "Limits for Franka Research 3 (FR3)" (https://frankarobotics.github.io/docs/robot_specifications.html; the tables
 `control-parameters-joint-fr3.csv` and Cartesian-space limits). Of the two published editions of the joint ranges the
-narrower, earlier one is kept."""
+narrower, earlier one is kept. The taper of the speeds is on the same page and in libfranka's rate limiter."""
 
 _TABLES = {limits.model: limits for limits in (PANDA, FR3)}
 
@@ -99,3 +129,18 @@ _TABLES = {limits.model: limits for limits in (PANDA, FR3)}
 def limits_for(model: RobotModel) -> RobotLimits:
     """Return the table of one robot model."""
     return _TABLES[model]
+
+
+def joint_velocity_bounds(
+    limits: RobotLimits, joint_position_rad: Float[np.ndarray, "*n 7"]
+) -> tuple[Float[np.ndarray, "*n 7"], Float[np.ndarray, "*n 7"]]:
+    """Return the lowest (negative) and highest joint velocity [rad/s] that a robot allows at given positions."""
+    top, taper = np.array(limits.joint_velocity_rad_s), limits.joint_velocity_taper
+    if taper is None:
+        highest = np.broadcast_to(top, joint_position_rad.shape)
+        return -highest, highest
+    gain, offset = np.array(taper.gain_rad_s2), np.array(taper.offset_rad_s)
+    below = np.maximum(joint_position_rad - np.array(taper.min_rad), 0.0)
+    above = np.maximum(np.array(taper.max_rad) - joint_position_rad, 0.0)
+    lowest = -np.clip(np.sqrt(gain * below) - offset, 0.0, top)
+    return lowest, np.clip(np.sqrt(gain * above) - offset, 0.0, top)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from glue_bringup.arm.impedance_gains import PANDA_HOME_RAD
 from glue_bringup.arm.kinematics import ArmKinematics
 from glue_bringup.arm.limits import RobotModel, limits_for
-from glue_bringup.faults.motion_audit import largest_shares, violations
+from glue_bringup.faults.motion_audit import largest_shares, steps, violations
 from glue_bringup.safety.config import (
     ExecutorConfig,
     MotionLimits,
@@ -74,8 +74,9 @@ class FuzzReport:
 def fuzz(chunks: int, seed: int, with_joints: bool = True) -> FuzzReport:
     """Send chunks, one per tick, in episodes of `EPISODE_CHUNKS`, and audit every episode's motion.
 
-    Every episode has a robot, motion bounds, a tick, a workspace and a way of blending of its own, drawn from the
-    seed. The arm is perfect: its state is what was commanded in the tick before, except for faults on purpose.
+    Every episode has a robot, motion bounds, a tick (in three of ten of uneven length), a workspace and a way of
+    blending of its own, drawn from the seed. The arm is perfect: its state is what was commanded in the tick before,
+    except for faults on purpose.
 
     Args:
         chunks: How many at least.
@@ -109,15 +110,18 @@ def _episode(
     )
     supervisor = SafetySupervisor(config, limits, model if with_joints else None)
     tick_ns = int(rng.choice([5_000_000, 10_000_000, 10_000_000, 20_000_000]))
+    even = rng.random() < 0.7
     q = np.array(PANDA_HOME_RAD) + rng.uniform(-0.2, 0.2, 7)
     tool = make_transform(np.eye(3), np.array([0.0, 0.0, HAND_M]))
     T = model.flange_pose(q) @ tool
     now_ns = 1_000_000_000
     supervisor.reset(now_ns, RobotState(now_ns, q, np.zeros(7), T, 0.04))
+    stamps_ns = [now_ns]
     poses, joints = [T, T, T], [q, q, q] if with_joints else []
     maker = ChunkMaker(rng)
     for _ in range(EPISODE_CHUNKS):
-        now_ns += tick_ns
+        now_ns += tick_ns if even else int(tick_ns * rng.uniform(0.3, 1.9))
+        stamps_ns.append(now_ns)
         report.chunks += 1
         try:
             chunk = maker.make(now_ns, poses[-1])
@@ -131,15 +135,19 @@ def _episode(
         now_q = q if path is None else path.position
         late_ns = 200_000_000 if rng.random() < 0.02 else 0
         state = RobotState(now_ns - late_ns, now_q, np.zeros(7), poses[-1], 0.04)
-        backwards_ns = 30_000_000 if rng.random() < 0.005 else 0
+        backwards_ns = 30_000_000 if even and rng.random() < 0.005 else 0
         command = supervisor.step(now_ns - backwards_ns, state)
         report.reasons[command.reason] += 1
         poses.append(command.T_base_ee)
         path = supervisor.joint_path
         if path is not None:
             joints.append(path.position)
-    report.note(largest_shares(poses, joints, tick_ns / 1e9, limits, config))
-    for broken in violations(poses, joints, tick_ns / 1e9, limits, config):
+    if even:
+        report.note(largest_shares(poses, joints, tick_ns / 1e9, limits, config))
+        found = violations(poses, joints, tick_ns / 1e9, limits, config)
+    else:
+        found = steps(poses[2:], stamps_ns, config, joints[2:], limits)
+    for broken in found:
         report.broken.append(f"episode {name} ({robot.value}, {motion}, tick {tick_ns / 1e6:g} ms): {broken}")
     if with_joints:
         lost_m = max(

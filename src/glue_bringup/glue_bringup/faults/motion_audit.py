@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from glue_bringup.arm.limits import RobotLimits
+from glue_bringup.arm.limits import RobotLimits, joint_velocity_bounds
 from glue_bringup.safety.config import SafetyConfig
 from glue_bringup.safety.motion_limiter import MAX_STEP_S
 from glue_perception.geometry import rotation_vector
@@ -59,26 +59,63 @@ def violations(
 
 
 def steps(
-    poses: Sequence[Float[np.ndarray, "4 4"]], stamps_ns: Sequence[int], config: SafetyConfig
+    poses: Sequence[Float[np.ndarray, "4 4"]],
+    stamps_ns: Sequence[int],
+    config: SafetyConfig,
+    joints_rad: Sequence[Float[np.ndarray, "7"]] = (),
+    limits: RobotLimits | None = None,
 ) -> list[str]:
     """Return where commanded poses that came at uneven times stepped or jerked; empty if nowhere.
 
-    Asked for are the configured velocity and acceleration of translation. Of a pause longer than `MAX_STEP_S` the
-    motion has used that much.
+    Asked for are the configured velocity and acceleration of translation, and the table's of the joints. Of a pause
+    longer than `MAX_STEP_S` the motion has used that much.
+
+    Args:
+        poses: T_base_ee at every tick.
+        stamps_ns: Their times.
+        config: The settings that were in force.
+        joints_rad: The joint path beneath the poses; may be empty.
+        limits: The robot's own table; needed with joints.
     """
-    motion, position_m = config.motion, np.array(poses)[:, :3, 3]
-    gaps_s = np.clip(np.diff(np.array(stamps_ns)) / NS_PER_S, 0.0, MAX_STEP_S)
-    taken = gaps_s > 0.0
-    velocity = np.diff(position_m, axis=0)[taken] / gaps_s[taken, None]
-    apart_s = (gaps_s[taken][1:] + gaps_s[taken][:-1]) / 2.0
-    change = np.linalg.norm(np.diff(velocity, axis=0), axis=1) / apart_s
+    motion, gaps_s = config.motion, np.clip(np.diff(np.array(stamps_ns)) / NS_PER_S, 0.0, MAX_STEP_S)
+    velocity, change = _derivatives(np.array(poses)[:, :3, 3], gaps_s)
     shares = {
-        "velocity": np.linalg.norm(velocity, axis=1).max(initial=0.0) / motion.translation_velocity_m_s,
-        "acceleration": change.max(initial=0.0) / motion.translation_acceleration_m_s2,
+        "translation velocity": _largest(velocity) / motion.translation_velocity_m_s,
+        "translation acceleration": _largest(change) / motion.translation_acceleration_m_s2,
     }
-    return [
-        f"translation {n} is {share:.3f} of its bound" for n, share in shares.items() if share > 1 + SLACK
-    ]
+    if len(joints_rad) and limits is not None:
+        path = np.array(joints_rad)
+        velocity, change = _derivatives(path, gaps_s)
+        taken = np.concatenate([[True], gaps_s > 0.0])
+        shares["velocity of a joint"] = _speed_shares(path[taken], velocity, limits).max(initial=0.0)
+        shares["acceleration of a joint"] = np.abs(change / limits.joint_acceleration_rad_s2).max(initial=0.0)
+    return [f"{name} is {share:.3f} of its bound" for name, share in shares.items() if share > 1 + SLACK]
+
+
+def _derivatives(
+    path: Float[np.ndarray, "t n"], gaps_s: Float[np.ndarray, "t-1"]
+) -> tuple[Float[np.ndarray, "v n"], Float[np.ndarray, "a n"]]:
+    """Return mean velocities between points that lie apart in time, and their mean changes."""
+    taken = gaps_s > 0.0
+    gaps_s = gaps_s[taken]
+    velocity = np.diff(path, axis=0)[taken] / gaps_s[:, None]
+    return velocity, np.diff(velocity, axis=0) / ((gaps_s[1:] + gaps_s[:-1]) / 2.0)[:, None]
+
+
+def _speed_shares(
+    path_rad: Float[np.ndarray, "t 7"], velocity: Float[np.ndarray, "t-1 7"], limits: RobotLimits
+) -> Float[np.ndarray, "t-1 7"]:
+    """Return joint velocities between points as shares of what the robot allows at the better of the two."""
+    lowest, highest = joint_velocity_bounds(limits, path_rad)
+    allowed = np.where(
+        velocity < 0.0, -np.minimum(lowest[1:], lowest[:-1]), np.maximum(highest[1:], highest[:-1])
+    )
+    shares: np.ndarray = np.abs(velocity) / np.maximum(allowed, 1e-6)
+    return shares
+
+
+def _largest(vectors: Float[np.ndarray, "n 3"]) -> float:
+    return float(np.linalg.norm(vectors, axis=1).max(initial=0.0))
 
 
 def largest_shares(
@@ -107,12 +144,13 @@ def largest_shares(
             bound = getattr(motion, f"{kind}_{name}_{unit}_{power}")
             shares[f"{kind} {name}"] = float(np.linalg.norm(rates, axis=1).max(initial=0.0)) / bound
             rates = np.diff(rates, axis=0) / dt_s
-    rates = np.array(joints_rad)
+    path = rates = np.array(joints_rad)
     for order, name in enumerate(ORDERS if len(rates) else ()):
         rates = np.diff(rates, axis=0) / dt_s
-        power = f"s{order + 1}" if order else "s"
-        share = np.abs(rates).max(axis=0, initial=0.0) / np.array(
-            getattr(limits, f"joint_{name}_rad_{power}")
-        )
+        if order == 0:
+            share = _speed_shares(path, rates, limits).max(axis=0, initial=0.0)
+        else:
+            table = np.array(getattr(limits, f"joint_{name}_rad_s{order + 1}"))
+            share = np.abs(rates).max(axis=0, initial=0.0) / table
         shares[f"{name} of joint {int(share.argmax()) + 1}"] = float(share.max())
     return shares

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from glue_bringup.arm.limits import joint_velocity_bounds
 from glue_bringup.safety.config import JointGuardConfig
 from glue_bringup.safety.joint_path import JointFollower, JointMotion, JointRamp
 from glue_bringup.safety.kinematic_model import KinematicModel
@@ -48,7 +49,6 @@ class JointGuard:
         self._model = model
         table = model.limits
         self._low, self._high = np.array(table.joint_position_min_rad), np.array(table.joint_position_max_rad)
-        self._velocity = config.velocity_share * np.array(table.joint_velocity_rad_s)
         self._acceleration = config.acceleration_share * np.array(table.joint_acceleration_rad_s2)
         self._jerk = config.jerk_share * np.array(table.joint_jerk_rad_s3)
         # The elbow's acceleration may change its sign at once, and is small.
@@ -126,7 +126,7 @@ class JointGuard:
         gaps_s = np.concatenate([[dt_s], np.diff(ramp.time_s, prepend=0.0)])
         changes = np.diff(way.acceleration, axis=0, prepend=self._now.acceleration[None])
         if (
-            np.any(np.abs(way.velocity) > self._velocity)
+            self._too_fast(way)
             or np.any(np.abs(way.acceleration) > self._acceleration)
             or np.any(np.abs(changes) > self._jerk * gaps_s[:, None] + self._elbow_change)
         ):
@@ -139,6 +139,11 @@ class JointGuard:
         if first < ENDS:
             return Reason.JOINT_MARGIN
         return (Reason.SINGULARITY, Reason.SELF_COLLISION, Reason.TABLE)[first - ENDS]
+
+    def _too_fast(self, way: JointRamp) -> bool:
+        lowest, highest = joint_velocity_bounds(self._model.limits, way.position)
+        share = self._config.velocity_share
+        return bool(np.any((way.velocity < share * lowest) | (way.velocity > share * highest)))
 
     def move(self, step: MotionState, dt_s: float) -> None:
         """Go with a step that is taken: the one last judged, or one on the way to rest, where the elbow rests too.
