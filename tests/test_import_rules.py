@@ -17,6 +17,7 @@ ROS = {
     "glue_msgs",
     "sensor_msgs",
     "geometry_msgs",
+    "nav_msgs",
     "std_msgs",
     "std_srvs",
     "builtin_interfaces",

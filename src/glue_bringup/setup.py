@@ -19,6 +19,7 @@ setup(
         ("share/ament_index/resource_index/packages", ["resource/glue_bringup"]),
         # With --symlink-install colcon builds among links to the files named here, so pyproject.toml is one of them.
         ("share/glue_bringup", ["package.xml", "pyproject.toml"]),
+        ("share/glue_bringup/config", ["config/foxglove.json", "config/glue.rviz"]),
         ("share/glue_bringup/launch", sorted(map(str, Path("launch").glob("*.launch.py")))),
     ],
 )

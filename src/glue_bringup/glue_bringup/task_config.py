@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from glue_bringup.arm.impedance_gains import ImpedanceGains
 from glue_bringup.latency_config import LatencyConfig
@@ -12,6 +13,7 @@ from glue_bringup.safety.config import SafetyConfig
 from glue_bringup.sim.camera_config import CameraConfig
 from glue_perception.config import from_mapping, load_config, read_yaml, suggest
 from glue_perception.errors import ConfigError
+from glue_perception.nets.compute import Device
 from glue_perception.pipeline import PerceptionConfig
 from glue_policy.chunk_seams import SeamConfig
 from glue_policy.engines.config import EngineConfig
@@ -109,6 +111,22 @@ class TaskConfig:
         """
         stream = replace(self.perception.stream, max_frozen_s=None)
         return replace(self, perception=replace(self.perception, stream=stream))
+
+    def with_perception(self, profile: str = "", device: str = "") -> TaskConfig:
+        """Return the task with another perception profile or device; an empty word leaves the task's own.
+
+        Raises:
+            ConfigError: no such profile or device.
+        """
+        changes: dict[str, Any] = {}
+        if profile:
+            changes["profile"] = profile
+        if device:
+            known = [d.value for d in Device]
+            if device not in known:
+                raise ConfigError(f"unknown device {device!r}.{suggest(device, known)}")
+            changes["device"] = Device(device)
+        return replace(self, perception=replace(self.perception, **changes)) if changes else self
 
     def without_key_patches(self) -> TaskConfig:
         """Return the task for a policy that looks at the whole image only: lost tracks do not hold the arm."""

@@ -2,22 +2,17 @@
 
 from launch import LaunchDescription
 
-from glue_bringup.nodes.launch_graph import Shell, arguments, graph
+from glue_bringup.nodes.launch_graph import arguments, graph
+from glue_bringup.nodes.launch_robot import SEEING_ARGUMENTS, twin_shells
+from glue_bringup.nodes.launch_task import TASK_ARGUMENTS, task_shells
+from glue_bringup.nodes.launch_viewers import viewers
 
 
 def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
-            *arguments(),
-            graph(
-                Shell("sim_node", {"task": "$task", "seed": "$seed"}),
-                Shell("perception_node", {"task": "$task", "simulated": "true"}),
-                Shell("policy_node", {"task": "$task", "checkpoint": "$checkpoint"}),
-                Shell("arm_node", {"task": "$task", "robot_ip": "simulated"}),
-                Shell(
-                    "task_node",
-                    {"task": "$task", "seed": "$seed", "run_on_start": "$run", "end_after": "$end_after"},
-                ),
-            ),
+            *arguments((*SEEING_ARGUMENTS, *TASK_ARGUMENTS)),
+            viewers(),
+            graph(*twin_shells(), *task_shells(simulated="true")),
         ]
     )

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ import yaml
 from glue_bringup.task_config import TASKS_DIRECTORY
 
 LAUNCH = Path(__file__).parents[1] / "launch"
+DOMAIN_ID = os.getpid() % 100
 START_S = 240.0
 """On a loaded machine the imports alone take tens of seconds."""
 
@@ -23,18 +25,28 @@ PATIENT = {
     "settle_s": 600.0,
     "camera": {"width_px": 320, "height_px": 240, "rate_hz": 10.0},
     "robot": {"silence_timeout_s": 10.0, "target_timeout_s": 10.0},
-    "safety": {"watchdogs": {"max_state_age_s": 10.0, "max_chunk_age_s": 5.0, "max_following_error_m": 0.5}},
+    "policy": {"seams": {"mode": "inpaint"}},
+    "safety": {
+        "motion": {"translation_velocity_m_s": 0.01, "rotation_velocity_rad_s": 0.05},
+        "watchdogs": {"max_state_age_s": 10.0, "max_chunk_age_s": 5.0, "max_following_error_m": 0.5},
+    },
 }
 """An episode that goes on until it is ended, at half the usual load, and limits that processors taken away do not
-reach; the ages of frames and key-patches are those of every task."""
+reach; the ages of frames and key-patches are those of every task. The arm creeps, so that it never hides the button
+from the next episode's first frame."""
 
 
-def patient_task(directory: Path) -> Path:
-    """Write push_button with PATIENT and return the file."""
+def patient_task(directory: Path, **changes: Any) -> Path:
+    """Write push_button with PATIENT and other changes; return the file."""
     task = yaml.safe_load((TASKS_DIRECTORY / "push_button.yaml").read_text(encoding="utf-8"))
     path = directory / "patient.yaml"
-    path.write_text(yaml.safe_dump({**task, **PATIENT}), encoding="utf-8")
+    path.write_text(yaml.safe_dump(_merged(_merged(task, PATIENT), changes)), encoding="utf-8")
     return path
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    both = {k: _merged(base[k], v) if isinstance(base.get(k), dict) else v for k, v in changes.items()}
+    return {**base, **both}
 
 
 class Launched:
@@ -43,7 +55,7 @@ class Launched:
     def __init__(self, file: str, *arguments: str) -> None:
         self.lines: list[str] = []
         environment = {**os.environ, "GLUE_PYTHON": sys.executable, "ROS_PYTHON_CHECK_FIELDS": "1"}
-        environment["ROS_DOMAIN_ID"] = str(os.getpid() % 100)
+        environment["ROS_DOMAIN_ID"] = str(DOMAIN_ID)
         self.process = subprocess.Popen(
             ["ros2", "launch", str(LAUNCH / file), *arguments],
             stdout=subprocess.PIPE,
@@ -58,6 +70,11 @@ class Launched:
     def _read(self) -> None:
         assert self.process.stdout is not None
         self.lines.extend(iter(self.process.stdout.readline, ""))
+
+    def pid(self, name: str) -> int:
+        """Return the process of a node, of several the newest."""
+        found = re.findall(rf"\[{name}-\d+\]: process started with pid \[(\d+)\]", self.text)
+        return int(found[-1])
 
     @property
     def text(self) -> str:

@@ -278,3 +278,8 @@ def test_after_kill_9_at_most_a_second_is_lost(tmp_path):
             assert said[-1] - stamp <= 1_000_000_000, f"{topic} of child {index}"
         if index > 0:
             assert all(counts.get(topic) for topic in newest)
+
+
+@pytest.mark.parametrize(("frame_rate_hz", "gap_s"), [(60.0, 0.15), (30.0, 0.15), (5.0, 0.9)])
+def test_a_slow_camera_may_have_longer_gaps(frame_rate_hz, gap_s):
+    assert AuditConfig.at_rates(5.0, frame_rate_hz).max_frame_gap_s == pytest.approx(gap_s)

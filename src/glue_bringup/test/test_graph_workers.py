@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,7 @@ from glue_bringup.arm.limits import RobotModel, limits_for
 from glue_bringup.loop.action_source import Decision
 from glue_bringup.loop.control_worker import FAULT, ControlWorker
 from glue_bringup.loop.observation_join import ObservationJoin
+from glue_bringup.loop.peers import EPISODE_OVER_S, Peers, gone
 from glue_bringup.loop.perception_worker import PerceptionWorker
 from glue_bringup.loop.policy_worker import PolicyWorker
 from glue_bringup.loop.recent_latencies import KEPT, RecentLatencies
@@ -196,16 +199,16 @@ def observation(stamp_ns: int):
     return join.key_patches(patches(stamp_ns))
 
 
-def test_the_policy_decides_only_while_an_episode_runs() -> None:
-    seeds: list[int] = []
-    chunks: list[ActionChunk] = []
-    made = Forward()
+def policy_worker(source, chunks, peers=None, ended=None) -> PolicyWorker:
+    ended = [] if ended is None else ended
+    return PolicyWorker(
+        source, 10.0, chunks.append, peers or Peers(), ended.append, RecentLatencies(), pytest.fail
+    )
 
-    def source(seed: int) -> Forward:
-        seeds.append(seed)
-        return made
 
-    worker = PolicyWorker(source, 10.0, chunks.append, RecentLatencies(), pytest.fail)
+@contextmanager
+def fed(worker) -> Iterator[PolicyWorker]:
+    """A worker that runs and gets observations."""
     worker.start()
     feeding = threading.Event()
 
@@ -216,27 +219,118 @@ def test_the_policy_decides_only_while_an_episode_runs() -> None:
     feeder = threading.Thread(target=feed)
     feeder.start()
     try:
+        yield worker
+    finally:
+        feeding.set()
+        feeder.join()
+        worker.stop()
+
+
+def test_the_policy_decides_only_while_an_episode_runs() -> None:
+    seeds: list[int] = []
+    chunks: list[ActionChunk] = []
+    made = Forward()
+
+    def source(seed: int) -> Forward:
+        seeds.append(seed)
+        return made
+
+    with fed(policy_worker(source, chunks)) as worker:
         time.sleep(0.1)
         worker.note_held(1)  # nobody is there to be told
         assert not chunks
-        worker.run_episode(7, WAIT_S)
+        worker.run_episode(7, 600.0, WAIT_S)
         assert seeds == [7] and len(chunks) >= 1
         until(lambda: len(chunks) >= 4)
-        worker.note_in_force(chunks[-1].stamp_ns, 5)
+        worker.note_in_force(4, 5)
         worker.note_held(6)
-        assert made.told == [(chunks[-1].stamp_ns, 5), (6,)]
+        assert made.told == [(4, 5), (6,)]
         worker.pause()
         count = len(chunks)
         time.sleep(0.2)
         assert len(chunks) == count
         gaps_ns = np.diff([c.stamp_ns for c in chunks])
         assert gaps_ns.min() >= 0.08e9
-    finally:
-        feeding.set()
-        feeder.join()
-        worker.stop()
     with pytest.raises(NotReadyError):
-        worker.run_episode(8, 0.05)
+        worker.run_episode(8, 600.0, 0.05)
+
+
+def test_an_episode_ends_after_its_time() -> None:
+    chunks: list[ActionChunk] = []
+    ended: list[str] = []
+    with fed(policy_worker(lambda seed: Forward(), chunks, ended=ended)) as worker:
+        worker.run_episode(0, 0.3, WAIT_S)
+        until(lambda: not worker.deciding)
+        count = len(chunks)
+        time.sleep(0.2)
+    assert len(chunks) == count
+    assert ended == ["the episode's time is over"]
+
+
+def test_an_episode_ends_when_a_peer_is_lost_and_not_when_it_is_late() -> None:
+    now_s = [0.0]
+    peers, ended = Peers(lambda: now_s[0]), []
+    peers.note("task_node", True)
+    with fed(policy_worker(lambda seed: Forward(), [], peers, ended)) as worker:
+        worker.run_episode(0, 600.0, WAIT_S)
+        peers.note("task_node", False)
+        now_s[0] = EPISODE_OVER_S - 0.1
+        time.sleep(0.1)
+        assert worker.deciding
+        now_s[0] = EPISODE_OVER_S
+        until(lambda: ended == ["task_node is gone"])
+        worker.run_episode(0, 600.0, WAIT_S)  # who is not there at the beginning is not missed
+        time.sleep(0.1)
+        assert worker.deciding
+
+
+def test_a_start_that_is_under_way_can_be_cancelled() -> None:
+    chunks: list[ActionChunk] = []
+    worker = policy_worker(lambda seed: Forward(), chunks)
+    worker.start()
+    refused: list[str] = []
+
+    def begin() -> None:
+        try:
+            worker.run_episode(0, 600.0, WAIT_S)
+        except NotReadyError as error:
+            refused.append(str(error))
+
+    starter = threading.Thread(target=begin)
+    starter.start()
+    until(lambda: worker.starting)
+    worker.pause()
+    starter.join()
+    worker.stop()
+    assert refused == ["the start of the policy was cancelled"] and not chunks
+
+
+class TestPeers:
+    def test_only_who_was_there_is_missed(self) -> None:
+        now_s = [10.0]
+        peers = Peers(lambda: now_s[0])
+        peers.note("arm_node", False)
+        assert peers.lost() == ()
+        for name in ("policy_node", "arm_node"):
+            peers.note(name, True)
+            peers.note(name, False)
+        peers.note("arm_node", False)
+        assert gone(peers.lost()) == "arm_node and policy_node are gone"
+        now_s[0] += 1.0
+        assert peers.lost(1.0) == ("arm_node", "policy_node") and peers.lost(1.1) == ()
+        peers.note("arm_node", True)
+        assert gone(peers.lost()) == "policy_node is gone"
+        peers.forget_lost()
+        assert peers.lost() == ()
+
+    def test_who_was_replaced_in_no_time_is_missed_too(self) -> None:
+        peers = Peers()
+        for life in (7, 7, 8, 8, 7):  # the last one was under way for long
+            peers.note_life("perception_node", life)
+        assert peers.lost(100.0) == ("perception_node",)
+        peers.forget_lost()
+        peers.note_life("perception_node", 8)
+        assert peers.lost() == ()
 
 
 class Robot:
@@ -244,10 +338,12 @@ class Robot:
 
     def __init__(self) -> None:
         self.T = make_transform(DOWN, START_M)
-        self.broken = False
+        self.broken = self.refuses = False
         self.started = self.stopped = 0
 
     def start(self) -> None:
+        if self.refuses:
+            raise HardwareError("the robot is in reflex")
         self.started += 1
 
     def state(self) -> RobotState:
@@ -275,6 +371,7 @@ class Report:
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
         self.states = 0
+        self.lines: list[str] = []
         self.in_force_ns: list[int] = []
         self.held_ns: list[int] = []
 
@@ -290,6 +387,9 @@ class Report:
     def target(self, stamp_ns, T_base_ee) -> None:
         pass
 
+    def line(self, line) -> None:
+        self.lines.append(line)
+
     def safety_event(self, stamp_ns, mode, reason) -> None:
         self.events.append((mode, reason))
 
@@ -304,14 +404,18 @@ class TestControlWorker:
         return Report()
 
     @pytest.fixture
-    def worker(self, robot, report):
+    def peers(self) -> Peers:
+        return Peers()
+
+    @pytest.fixture
+    def worker(self, robot, report, peers):
         # Fresh inputs are the supervisor's own subject; here nothing must go stale on a loaded machine.
         watchdogs = replace(
             TASK.safety.watchdogs, max_state_age_s=5.0, max_frame_age_s=30.0, max_key_patches_age_s=30.0
         )
         supervisor = SafetySupervisor(replace(TASK.safety, watchdogs=watchdogs), limits_for(RobotModel.FR3))
         worker = ControlWorker(
-            supervisor, robot, robot, robot.recover, 100.0, report, RecentLatencies(), pytest.fail
+            supervisor, robot, robot, robot.recover, 100.0, peers, report, RecentLatencies(), pytest.fail
         )
         worker.start()
         until(lambda: report.states > 0)
@@ -336,6 +440,62 @@ class TestControlWorker:
         until(lambda: ("hold", "coffee") in report.events)
         worker.release()
         until(lambda: report.events[-1] == ("hold", "waiting"))
+
+    def test_while_a_peer_is_lost_the_arm_is_held_whatever_the_operator_does(
+        self, worker, report, peers
+    ) -> None:
+        peers.note("perception_node", True)
+        worker.submit(chunk(time.time_ns()))
+        until(lambda: ("active", "following") in report.events)
+        peers.note("perception_node", False)
+        until(lambda: ("hold", "perception_node is gone") in report.events)
+        worker.hold("coffee")
+        until(lambda: report.events[-1] == ("hold", "coffee"))
+        worker.release()
+        until(lambda: report.events[-1] == ("hold", "perception_node is gone"))
+        worker.submit(chunk(time.time_ns()))
+        peers.note("perception_node", True)
+        until(lambda: report.events[-1] in {("hold", "waiting"), ("active", "following")})
+
+    def test_an_emergency_stop_outlasts_release_and_reset(self, worker, report) -> None:
+        worker.submit(chunk(time.time_ns()))
+        until(lambda: ("active", "following") in report.events)
+        worker.emergency_stop("a child")
+        until(lambda: report.events[-1][0] == "hold")
+        stopped = report.events[-1]
+        worker.release()
+        worker.reset()
+        worker.submit(chunk(time.time_ns()))
+        time.sleep(0.1)
+        assert report.events[-1] == stopped
+        assert "a child" in report.lines[-1]
+        worker.reset_emergency_stop()
+        until(lambda: report.events[-1] == ("hold", "waiting"))
+
+    def test_an_episode_begins_with_those_who_are_there(self, worker, report, peers) -> None:
+        for alive in (True, False):
+            peers.note("sim_node", alive)
+        until(lambda: report.events[-1] == ("hold", "sim_node is gone"))
+        worker.reset()
+        until(lambda: report.events[-1] == ("hold", "waiting"))
+
+    def test_to_come_to_rest_is_no_hold(self, worker, report) -> None:
+        worker.submit(chunk(time.time_ns()))
+        until(lambda: ("active", "following") in report.events)
+        worker.come_to_rest()
+        until(lambda: report.events[-1] == ("hold", "waiting"))
+        worker.submit(chunk(time.time_ns()))
+        until(lambda: report.events[-1] == ("active", "following"))
+
+    def test_a_robot_that_refuses_to_start_can_be_recovered(self, worker, robot, report) -> None:
+        worker.stop()
+        robot.refuses = True
+        worker.start()
+        until(lambda: worker.fault is not None)
+        assert report.events[-1] == (FAULT, "the robot is in reflex")
+        robot.refuses = False
+        worker.recover()
+        worker.reset()
 
     def test_a_fault_ends_control_until_recovery(self, worker, robot, report) -> None:
         robot.broken = True
@@ -365,3 +525,30 @@ def test_latencies_do_not_grow_for_ever() -> None:
     values = latencies.values()
     assert values["policy_count"] == str(5 * KEPT)
     assert float(values["policy_p50_ms"]) > 3 * KEPT
+
+
+def test_the_arm_moves_only_while_the_deadman_is_held() -> None:
+    watchdogs = replace(
+        TASK.safety.watchdogs,
+        max_state_age_s=5.0,
+        max_frame_age_s=30.0,
+        max_key_patches_age_s=30.0,
+        max_deadman_age_s=30.0,
+    )
+    supervisor = SafetySupervisor(replace(TASK.safety, watchdogs=watchdogs), limits_for(RobotModel.FR3))
+    robot, report = Robot(), Report()
+    worker = ControlWorker(
+        supervisor, robot, robot, robot.recover, 100.0, Peers(), report, RecentLatencies(), pytest.fail
+    )
+    worker.start()
+    try:
+        worker.submit(chunk(time.time_ns()))
+        until(lambda: ("hold", "deadman_released") in report.events)
+        assert robot.T[0, 3] == pytest.approx(START_M[0])
+        worker.note_deadman(True)
+        worker.submit(chunk(time.time_ns()))
+        until(lambda: ("active", "following") in report.events)
+        worker.note_deadman(False)
+        until(lambda: report.events[-1] == ("hold", "deadman_released"))
+    finally:
+        worker.stop()

@@ -235,7 +235,7 @@ def test_a_resting_handle_is_silent_by_nature_a_deflected_one_is_not():
         ("linear_speed_m_s", 2.0, "linear_speed_m_s must lie in 0..0.5"),
         ("dead_band", float("nan"), "dead_band must be finite"),
         ("stuck_after_s", 0.0, "stuck_after_s must be positive"),
-        ("gripper_button", 0, "two buttons"),
+        ("gripper_button", 0, "must differ"),
         ("closed_width_m", 0.09, "below open_width_m"),
     ],
 )

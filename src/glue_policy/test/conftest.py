@@ -4,11 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
+    import torch  # not above: an interpreter without it must get as far as handing over, see the root's conftest.py
+
     torch.set_num_threads(1)

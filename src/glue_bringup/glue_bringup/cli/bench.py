@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
-from glue_bringup.cli import bench_policy, bench_seams
+from glue_bringup.cli import bench_graph, bench_policy, bench_seams
 from glue_perception.config import load_config, suggest, to_mapping
 from glue_perception.errors import ConfigError
 from glue_perception.picture import make_folder_of, write_picture
@@ -65,6 +65,7 @@ def register(subparsers: argparse._SubParsersAction) -> None:  # type: ignore[ty
     tracking.set_defaults(run=run_tracking)
     bench_policy.register(benches)
     bench_seams.register(benches)
+    bench_graph.register(benches)
 
 
 def run_tracking(args: argparse.Namespace) -> int:

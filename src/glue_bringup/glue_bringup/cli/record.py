@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from glue_bringup.task_config import TaskConfig
     from glue_bringup.teleop.config import TeleopConfig
     from glue_bringup.teleop.device import TeleopDevice
-
-MAX_CALIBRATION_BYTES = 1 << 18
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Record; exit code 0 also where episodes were refused, as they are on disk and say why."""
     # Imported here so that `glue --help` answers at once.
     from glue_bringup.recording.demonstration_recorder import DemonstrationRecorder
+    from glue_bringup.recording.said_metadata import said_metadata
     from glue_bringup.sim.rendering import require_rendering
     from glue_bringup.task_config import load_task
     from glue_bringup.teleop.operator import HELP, TerminalOperator
@@ -68,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--noise-m must lie in 0..0.1 m, not {args.noise_m}")
     task = _with_duration(load_task(args.task), args)
     teleop = _teleop_config(args)
-    metadata = _metadata(args)
+    metadata = said_metadata(args.operator, args.notes, args.calibration)
     require_rendering()
     _repair_all(args.out)
     with ExitStack() as stack:
@@ -108,7 +106,7 @@ def _device(name: str) -> tuple[TeleopDevice | None, Callable[[str], bool]]:
 def _audit_config(task: TaskConfig) -> AuditConfig:
     from glue_bringup.recording.audit import AuditConfig
 
-    return AuditConfig(action_rate_hz=task.policy.rate_hz, frame_rate_hz=task.camera.rate_hz)
+    return AuditConfig.at_rates(task.policy.rate_hz, task.camera.rate_hz)
 
 
 def _repair_all(directory: Path) -> None:
@@ -136,27 +134,12 @@ def _with_duration(task: TaskConfig, args: argparse.Namespace) -> TaskConfig:
 
 
 def _teleop_config(args: argparse.Namespace) -> TeleopConfig:
-    from glue_bringup.teleop.config import Deadman, Rotation, TeleopConfig
+    from glue_bringup.teleop.config import Rotation, TeleopConfig
     from glue_perception.config import load_config
 
     config = load_config(TeleopConfig, args.settings) if args.settings is not None else TeleopConfig()
     if args.no_rotation:
         config = replace(config, rotation=Rotation.OFF)
     if args.teleop == "keyboard":
-        # A key's deflection never trembles, and letting go of it stops the arm.
-        config = replace(config, deadman=Deadman.NONE, stuck_after_s=600.0)
+        config = config.for_keyboard()
     return config
-
-
-def _metadata(args: argparse.Namespace) -> dict[str, str]:
-    said = {"operator": args.operator, "scene_notes": args.notes}
-    if args.calibration is not None:
-        try:
-            if args.calibration.stat().st_size > MAX_CALIBRATION_BYTES:
-                raise ConfigError(f"{args.calibration} is larger than a calibration's YAML; give that file")
-            text = args.calibration.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the calibration {args.calibration}: {error}") from error
-        said["calibration"] = text
-        said["calibration_sha256"] = hashlib.sha256(text.encode()).hexdigest()
-    return {key: value for key, value in said.items() if value}

@@ -260,4 +260,6 @@ def fly(fault: str, heals: bool, bag: Path) -> tuple[WatchedRecorder, str]:
         loop.run(0, lambda: recorder.moves_again or recorder.endured)
     except Exception as error:  # whatever a part raises is what the fault came to
         ended = str(error)
+    finally:
+        faults.on.clear()  # a disk that hung on for ever would never let the record be closed
     return recorder, ended

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,10 +47,17 @@ class ActionSource(Protocol):
 
 
 class PolicySource:
-    """The learnt policy."""
+    """The learnt policy.
 
-    def __init__(self, runner: PolicyRunner) -> None:
+    Args:
+        runner: Of the episode.
+        frozen: To repeat a recorded episode: how many actions of each chunk, by stamp, were taken over from the one
+            before.
+    """
+
+    def __init__(self, runner: PolicyRunner, frozen: Mapping[int, int] | None = None) -> None:
         self._runner = runner
+        self._frozen = frozen if frozen is not None else {}
 
     def reset(self, observation: Observation) -> None:
         """Forget the episode before and get ready for this many key-patches."""
@@ -58,7 +65,7 @@ class PolicySource:
 
     def decide(self, observation: Observation) -> Decision:
         """Return the policy's chunk."""
-        return Decision(self._runner.infer(observation))
+        return Decision(self._runner.infer(observation, self._frozen.get(observation.stamp_ns)))
 
     def note_in_force(self, stamp_ns: int, now_ns: int) -> None:
         """Let the runner measure how long a chunk takes to come into force."""

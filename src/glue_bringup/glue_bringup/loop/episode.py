@@ -19,6 +19,7 @@ class HostKind(StrEnum):
 
     SYNC = "sync"
     PROTOCOL = "protocol"
+    GRAPH = "ros2"
 
 
 @dataclass(frozen=True)

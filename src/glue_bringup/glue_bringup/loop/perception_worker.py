@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from glue_bringup.loop.mailbox import Mailbox
 from glue_bringup.loop.worker import Worker
@@ -23,6 +23,7 @@ class PerceptionWorker(Worker):
         found: Gets the key-patches of every frame, in this thread.
         latencies: Gets the durations.
         failed: See `Worker`.
+        redetections: To repeat a recorded episode, see `redetections_of`.
     """
 
     def __init__(
@@ -31,8 +32,10 @@ class PerceptionWorker(Worker):
         found: Callable[[KeyPatches], None],
         latencies: LatencyRecorder,
         failed: Callable[[BaseException], None],
+        redetections: Mapping[int, int] | None = None,
     ) -> None:
         super().__init__("perception", failed)
+        self._redetections = redetections
         self._pipeline = pipeline
         self._found = found
         self._latencies = latencies
@@ -75,7 +78,7 @@ class PerceptionWorker(Worker):
         if frame is None:
             raise HardwareError(f"no camera frame came within {timeout_s:g} s; is the camera's node running?")
         with self._latencies.measure("extraction"):
-            self._pipeline.start(frame)
+            self._pipeline.start(frame, self._redetections)
         self._tracking = True
         patches = self._pipeline.key_patches
         self._give(patches)

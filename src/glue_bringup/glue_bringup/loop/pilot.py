@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from glue_bringup.loop.action_source import ActionSource, ExpertSource, PolicySource
 from glue_bringup.sim.experts import get_expert
@@ -52,15 +52,21 @@ class Pilot:
             self.needs_depth = "points" in self._policy.needs
             self.fingerprint = hashlib.sha256((directory / WEIGHTS_FILE).read_bytes()).hexdigest()
 
-    def source(self, seed: int, truth: Callable[[], object], latencies: LatencyRecorder) -> ActionSource:
-        """Return the source for the episode of `seed`."""
+    def source(
+        self,
+        seed: int,
+        truth: Callable[[], object],
+        latencies: LatencyRecorder,
+        frozen: Mapping[int, int] | None = None,
+    ) -> ActionSource:
+        """Return the source for the episode of `seed`; `frozen` as of `PolicySource`."""
         dt_s = 1.0 / self._task.policy.rate_hz
         if self._policy is None:
             return ExpertSource(get_expert(self._task.task), truth, dt_s, self._noise_m, seed)
         if self._runner is None:
             self._runner = make_runner(self._policy, self._task, seed, latencies)
         # Recording a policy's graphs takes longer than the inference of a whole episode, so it is done once.
-        return PolicySource(self._runner.with_seed(seed, latencies))
+        return PolicySource(self._runner.with_seed(seed, latencies), frozen)
 
 
 def make_runner(policy: Policy, task: TaskConfig, seed: int, latencies: LatencyRecorder) -> PolicyRunner:

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from tqdm import tqdm
 
+from glue_bringup.loop.bag_task import redetections_of, task_of_bag
 from glue_bringup.loop.episode import HostKind
 from glue_bringup.loop.pilot import EXPERT, make_runner
 from glue_bringup.task_config import TaskConfig
 from glue_perception.bags.reader import BagReader
-from glue_perception.config import from_mapping
 from glue_perception.errors import BagError
 from glue_perception.geometry import matrix_from_rotation_6d, rotation_vector
 from glue_perception.pipeline import build_pipeline
@@ -24,6 +23,15 @@ from glue_perception.timing import LatencyRecorder
 from glue_perception.types import ActionChunk, CameraFrame, KeyPatches, Observation, RobotState
 from glue_policy.checkpoint import find_checkpoint, load_policy
 from glue_policy.runner import PolicyRunner
+
+__all__ = [
+    "ReplayComparison",
+    "ReplayedFrame",
+    "make_replay_runner",
+    "redetections_of",
+    "replay",
+    "task_of_bag",
+]
 
 
 @dataclass(frozen=True)
@@ -45,24 +53,6 @@ class ReplayedFrame:
     recorded_chunk: ActionChunk | None
 
 
-def task_of_bag(bag: BagReader) -> TaskConfig:
-    """Return the task as it was configured when the bag was recorded.
-
-    Raises:
-        BagError: the bag does not say it.
-    """
-    text = bag.metadata.get("task_config")
-    if text is None:
-        raise BagError(
-            "the bag's metadata holds no task_config; give the task with --task, e.g. --task push_button"
-        )
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BagError(f"the bag's task_config is not valid YAML: {error}") from error
-    return from_mapping(TaskConfig, data, "task_config of the bag")
-
-
 def make_replay_runner(
     bag: BagReader, task: TaskConfig, policy: str | None, latencies: LatencyRecorder
 ) -> PolicyRunner:
@@ -77,15 +67,6 @@ def make_replay_runner(
     return make_runner(
         load_policy(find_checkpoint(name)), task, int(bag.metadata.get("seed", "0")), latencies
     )
-
-
-def redetections_of(bag: BagReader) -> dict[int, int] | None:
-    """Return when the recorded episode took in what was found again: stamp of the frame -> stamp of the snapshot.
-
-    None if the bag holds no key-patches and so does not say.
-    """
-    patches = [(p.stamp_ns, p.redetected_from_ns) for p in bag.key_patches()]
-    return {stamp_ns: from_ns for stamp_ns, from_ns in patches if from_ns} if patches else None
 
 
 def replay(

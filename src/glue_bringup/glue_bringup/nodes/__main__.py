@@ -5,7 +5,19 @@ from __future__ import annotations
 import importlib
 import sys
 
-NODES = ("arm_node", "camera_node", "perception_node", "policy_node", "replay_node", "sim_node", "task_node")
+NODES = (
+    "arm_node",
+    "camera_node",
+    "keys_node",
+    "perception_node",
+    "policy_node",
+    "recorder_node",
+    "replay_node",
+    "sim_node",
+    "task_node",
+    "teleop_node",
+    "view_node",
+)
 
 
 def main() -> int:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import queue
 import sys
+from dataclasses import replace
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from glue_msgs.msg import ActionChunk, ChunkExecution, KeyPatchArray, RobotState, SafetyEvent, TargetPose
-from glue_msgs.srv import Hold, RecoverFromError, Release, ResetSafety
+from glue_msgs.srv import (
+    ComeToRest,
+    EmergencyStop,
+    Hold,
+    RecoverFromError,
+    Release,
+    ResetEmergencyStop,
+    ResetSafety,
+)
 from jaxtyping import Float
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, String
 
 from glue_bringup.arm.franky_arm import FrankyArm, FrankyArmConfig
 from glue_bringup.arm.limits import RobotModel
+from glue_bringup.arm.renewable import RenewableArm
 from glue_bringup.gripper.franky_gripper import FrankyGripper
+from glue_bringup.gripper.renewable import RenewableGripper
 from glue_bringup.loop.control_worker import ControlWorker
 from glue_bringup.loop.guarded_supervisor import guarded_supervisor
 from glue_bringup.loop.mailbox import Mailbox
@@ -23,7 +35,7 @@ from glue_bringup.loop.worker import Worker
 from glue_bringup.nodes import names, parameters, qos
 from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
 from glue_bringup.nodes.simulated_robot import SIMULATED, simulated_robot_ip
-from glue_bringup.robot_config import RobotConfig
+from glue_bringup.safety.config import SafetyConfig
 from glue_bringup.task_config import load_task
 from glue_perception.bags import messages, robot_messages, topics
 from glue_perception.ros_conversions import ros_message
@@ -50,45 +62,70 @@ class ArmNode(ShellNode):
         self._model = parameters.choice(
             self, "robot_model", "", models, "which robot it is; empty: the task's own"
         )
+        self._dry_run = parameters.switch(
+            self, "dry_run", False, "everything is computed and published, and the arm stays where it is"
+        )
         self._latencies = RecentLatencies()
 
     def configure(self) -> None:
         """Connect arm and gripper; nothing moves."""
         task = load_task(self._task_name)
-        config = self._arm_config(task.robot)
-        supervisor = guarded_supervisor(task.safety, config.robot_model)
-        gripper = FrankyGripper(config.robot_ip, task.robot.gripper)
+        self._address = simulated_robot_ip(self) if self._robot_ip == SIMULATED else self._robot_ip
+        model = RobotModel.FR3 if self._robot_ip == SIMULATED else RobotModel(self._model or task.robot.model)
+
+        def config() -> FrankyArmConfig:
+            return task.robot.arm_config(self._address or None, model)
+
+        supervisor = guarded_supervisor(self._safety(task.safety), model)
+        gripper = RenewableGripper(lambda: FrankyGripper(config().robot_ip, task.robot.gripper))
         self.resources.callback(gripper.stop)
-        arm = FrankyArm(config, task.gains, gripper.width_m)
+        arm = RenewableArm(lambda: self._address, lambda _: FrankyArm(config(), task.gains, gripper.width_m))
         self.resources.callback(arm.close)
         self._report = TopicReport(self)
+        self._gripper = gripper
+
+        def recover() -> None:
+            arm.recover()
+            gripper.renew()
+
         self._worker = ControlWorker(
             supervisor,
             arm,
             gripper,
-            arm.recover,
+            recover,
             task.control_rate_hz,
+            self.watch_others(),
             self._report,
             self._latencies,
             self.die,
         )
         self.resources.callback(self.deactivate)
+        if self._robot_ip == SIMULATED:
+            self.create_subscription(String, names.SIM_ROBOT_IP, self._announced, qos.KEPT)
         self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
         self.create_subscription(ActionChunk, topics.ACTION_CHUNK, self._chunk, qos.ANSWER)
+        deadman = self._worker.note_deadman
+        self.create_subscription(Bool, names.DEADMAN, lambda m: deadman(m.data), qos.SENSOR)
+        self.create_service(ComeToRest, names.COME_TO_REST, lambda _, r: answer(r, self._worker.come_to_rest))
         self.create_service(Hold, names.HOLD, self._hold)
         self.create_service(Release, names.RELEASE, lambda _, r: answer(r, self._worker.release))
+        self.create_service(EmergencyStop, names.EMERGENCY_STOP, self._emergency_stop)
+        self.create_service(
+            ResetEmergencyStop,
+            names.RESET_EMERGENCY_STOP,
+            lambda _, r: answer(r, self._worker.reset_emergency_stop),
+        )
         self.create_service(ResetSafety, names.RESET_SAFETY, lambda _, r: answer(r, self._worker.reset))
         self.create_service(
             RecoverFromError, names.RECOVER_FROM_ERROR, lambda _, r: answer(r, self._worker.recover)
         )
 
-    def _arm_config(self, robot: RobotConfig) -> FrankyArmConfig:
-        if self._robot_ip == SIMULATED:
-            return robot.arm_config(simulated_robot_ip(self), RobotModel.FR3)
-        return robot.arm_config(self._robot_ip or None, RobotModel(self._model) if self._model else None)
+    def _safety(self, config: SafetyConfig) -> SafetyConfig:
+        return replace(config, dry_run=config.dry_run or self._dry_run)
 
     def activate(self) -> None:
         """Take control of the arm."""
+        self._gripper.start()
         self._report.start()
         self._worker.start()
 
@@ -100,14 +137,18 @@ class ArmNode(ShellNode):
     def close(self) -> None:
         """Let go of the robot, whose own threads end with the objects that hold them."""
         super().close()
-        for name in ("_worker", "_report"):
+        for name in ("_worker", "_report", "_gripper"):
             self.__dict__.pop(name, None)
 
     def diagnose(self) -> Health:
         """Return how control fares."""
-        values = {"holds": str(self._worker.holds), **self._latencies.values()}
-        fault = self._worker.fault
-        return Health(fault is None, fault or "in control", values)
+        holds = {f"holds_{reason}": str(count) for reason, count in sorted(self._worker.holds.items())}
+        values = {"dry_run": str(self._dry_run).lower(), **holds, **self._latencies.values()}
+        return Health(self._worker.fault is None, self._worker.line or "in control", values)
+
+    def _announced(self, message: String) -> None:
+        """Take note of where the simulated robot is now; one that was started again may be elsewhere."""
+        self._address = message.data
 
     def _key_patches(self, message: KeyPatchArray) -> None:
         self._worker.note(messages.key_patches_of(message))
@@ -117,6 +158,11 @@ class ArmNode(ShellNode):
 
     def _hold(self, request: Hold.Request, response: Hold.Response) -> Hold.Response:
         return answer(response, lambda: self._worker.hold(request.reason))
+
+    def _emergency_stop(
+        self, request: EmergencyStop.Request, response: EmergencyStop.Response
+    ) -> EmergencyStop.Response:
+        return answer(response, lambda: self._worker.emergency_stop(request.reason))
 
 
 class TopicReport(Worker):
@@ -135,7 +181,9 @@ class TopicReport(Worker):
         self._target = make(TargetPose, topics.TARGET, qos.SENSOR)
         self._target_pose = make(PoseStamped, topics.TARGET_POSE, qos.SENSOR)
         self._safety_event = make(SafetyEvent, topics.SAFETY_EVENT, qos.EVENT)
-        self._execution = make(ChunkExecution, names.CHUNK_EXECUTION, qos.EVENT)
+        self._execution = make(ChunkExecution, names.CHUNK_EXECUTION, qos.ANSWER)
+        self._operator_line = make(String, names.OPERATOR_LINE, qos.KEPT)
+        self._lines: Mailbox[str] = Mailbox()
         self._states: Mailbox[State] = Mailbox()
         self._held: Mailbox[int] = Mailbox()
         self._in_force: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
@@ -174,10 +222,17 @@ class TopicReport(Worker):
             self._target.publish(ros_message(robot_messages.target_message(*target)))
             self._target_pose.publish(ros_message(robot_messages.pose_message(*target)))
         self._publish_execution()
+        line = self._lines.take(0.0)
+        if line is not None:
+            self._operator_line.publish(String(data=line))
         while not self._events.empty():
             event = self._events.get()
             self._safety_event.publish(ros_message(messages.safety_event_message(event)))
             self._logger.info(f"{event.mode}: {event.reason}")
+
+    def line(self, line: str) -> None:
+        """Take what the operator is to read."""
+        self._lines.put(line)
 
     def _publish_execution(self) -> None:
         while not self._in_force.empty():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 
 from sensor_msgs.msg import CameraInfo, Image
 
+from glue_bringup.loop.recent_latencies import RecentLatencies
 from glue_bringup.nodes import parameters, qos
-from glue_bringup.nodes.lifecycle import ShellNode, run_node
+from glue_bringup.nodes.lifecycle import Health, ShellNode, run_node
 from glue_perception.bags import topics
 from glue_perception.cameras.base import Camera
 from glue_perception.cameras.sources import LIVE, open_camera
@@ -26,7 +28,7 @@ class CameraNode(ShellNode):
         self._source = parameters.text(
             self, "source", LIVE, "realsense, realsense:SERIAL, or the path of a picture, a clip or a bag"
         )
-        self._stopping = threading.Event()
+        self._stopping, self._latencies = threading.Event(), RecentLatencies()
         self._camera: Camera | None = None
 
     def open(self) -> Camera:
@@ -64,8 +66,13 @@ class CameraNode(ShellNode):
             if frame is None:
                 self.get_logger().info("the recording has ended")
                 return
+            self._latencies.add("capture_to_image", (time.time_ns() - frame.stamp_ns) / 1e6)
             self._infos.publish(camera_info_to_ros(frame))
             self._images.publish(image_to_ros(frame))
+
+    def diagnose(self) -> Health:
+        """Return how the camera fares."""
+        return Health(True, "reading", self._latencies.values())
 
     def read_failed(self, error: GlueError) -> None:
         """Say that no frame came."""

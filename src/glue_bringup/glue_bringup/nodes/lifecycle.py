@@ -14,10 +14,13 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.executors import Executor, MultiThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
-from glue_bringup.nodes import parameters
+from glue_bringup.loop.peers import Peers
+from glue_bringup.nodes import names, parameters
+from glue_bringup.nodes.beacon import Beacon, watch
+from glue_bringup.nodes.entities import EntityNode
 from glue_perception.errors import GlueError
 
 DEFECT = 1
@@ -43,7 +46,7 @@ class Health:
     values: Mapping[str, str] = field(default_factory=dict)
 
 
-class ShellNode(LifecycleNode):
+class ShellNode(EntityNode):
     """A managed node whose transitions are four hooks: `configure`, `activate`, `deactivate`, `cleanup`.
 
     A `GlueError` in a hook is logged as one line and fails the transition. With the parameter `autostart` (the
@@ -52,6 +55,7 @@ class ShellNode(LifecycleNode):
 
     Attributes:
         exit_code: Of the process.
+        lease_s: See the parameter.
         resources: Closed on clean-up and at the end, in reverse order.
     """
 
@@ -60,9 +64,26 @@ class ShellNode(LifecycleNode):
         self.exit_code = 0
         self.resources = ExitStack()
         self._diagnostics: Any = None
+        self._beacon: Beacon | None = None
         self.autostart = parameters.switch(
             self, "autostart", True, "configure and activate at once; false: wait for a lifecycle manager"
         )
+
+        self.lease_s = parameters.number(
+            self,
+            "lease_s",
+            0.12,
+            0.05,
+            5.0,
+            "a node without a sign of life for this long [s] is gone, and the arm is held; the same for all nodes",
+        )
+
+    def watch_others(self, *besides: str) -> Peers:
+        """Return who else of the control path, and besides, is alive; kept from now on."""
+        peers = Peers()
+        others = [name for name in (*names.CONTROL_PATH, *besides) if name != self.get_name()]
+        watch(self, others, self.lease_s, peers)
+        return peers
 
     def configure(self) -> None:
         """Load weights, open hardware, create publishers and services."""
@@ -79,25 +100,38 @@ class ShellNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run `configure`."""
-        return self._transition(self.configure)
+        self.note_entities()
+        result = self._transition(self.configure)
+        self.keep_entities()
+        if result != TransitionCallbackReturn.SUCCESS:
+            self.close()
+            self.destroy_entities()
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run `activate` once publishers are on."""
         super().on_activate(state)
         result = self._transition(self.activate)
-        if self._diagnostics is None and result == TransitionCallbackReturn.SUCCESS:
+        if result != TransitionCallbackReturn.SUCCESS:
+            super().on_deactivate(state)
+            return result
+        self._beacon = Beacon(self, self.lease_s)
+        if self._diagnostics is None:
             self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
             self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run `deactivate`."""
+        self._stop_beacon()
         super().on_deactivate(state)
         return self._transition(self.deactivate)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free what `configure` took."""
-        return self._transition(self.close)
+        result = self._transition(self.close)
+        self.destroy_entities()
+        return result
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free what `configure` took."""
@@ -105,6 +139,7 @@ class ShellNode(LifecycleNode):
 
     def close(self) -> None:
         """Free what `configure` took; may be called twice."""
+        self._stop_beacon()
         self.resources.close()
 
     def die(self, error: BaseException) -> None:
@@ -126,12 +161,18 @@ class ShellNode(LifecycleNode):
         self.get_logger().info("active")
         return True
 
+    def _stop_beacon(self) -> None:
+        if self._beacon is not None:
+            self._beacon.close()
+            self._beacon = None
+
     def _publish_diagnostics(self) -> None:
-        health = self.diagnose()
+        health, misfits = self.diagnose(), self.misfits
+        level = DiagnosticStatus.WARN if misfits else DiagnosticStatus.OK
         status = DiagnosticStatus(
-            level=DiagnosticStatus.OK if health.ok else DiagnosticStatus.ERROR,
+            level=level if health.ok else DiagnosticStatus.ERROR,
             name=self.get_name(),
-            message=health.words,
+            message="; ".join((health.words, *misfits)),
             values=[KeyValue(key=key, value=value) for key, value in health.values.items()],
         )
         message = DiagnosticArray(status=[status])
@@ -144,7 +185,6 @@ class ShellNode(LifecycleNode):
         except GlueError as error:
             self.exit_code = error.exit_code
             self.get_logger().fatal(str(error))
-            self.resources.close()
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
 

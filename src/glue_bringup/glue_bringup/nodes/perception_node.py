@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 from glue_msgs.msg import KeyPatchArray
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from sensor_msgs.msg import CameraInfo, Image
 
+from glue_bringup.loop.bag_task import redetections_of, task_to_replay
 from glue_bringup.loop.perception_worker import PerceptionWorker
 from glue_bringup.loop.recent_latencies import RecentLatencies
 from glue_bringup.nodes import names, parameters, qos
@@ -18,7 +20,10 @@ from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
 from glue_bringup.task_config import load_task
 from glue_perception.bags import topics
 from glue_perception.bags.messages import key_patches_message
+from glue_perception.bags.reader import BagReader
 from glue_perception.errors import GlueError
+from glue_perception.nets.compute import Device
+from glue_perception.perception_config import PROFILES
 from glue_perception.pipeline import build_pipeline
 from glue_perception.redetection.config import RedetectionMode
 from glue_perception.ros_conversions import frame_from_ros, intrinsics_from_ros, ros_message
@@ -36,11 +41,19 @@ class PerceptionNode(ShellNode):
             self, "task", "push_button", "a shipped task, or a task's YAML file"
         )
         self._simulated = parameters.switch(self, "simulated", False, "frames come from a simulated camera")
-        self._wait = parameters.switch(
+        profiles, devices = ["", *PROFILES], ["", *(device.value for device in Device)]
+        self._profile = parameters.choice(
+            self, "profile", "", profiles, "set of perception back-ends; empty: the task's own"
+        )
+        self._device = parameters.choice(
+            self, "device", "", devices, "where perception's networks run; empty: the task's own"
+        )
+        self._replay = parameters.text(
             self,
-            "wait_for_searches",
-            False,
-            "a frame waits for the search for a lost object; for replays only",
+            "replay",
+            "",
+            "directory of the bag that is being replayed: searches for lost objects are waited for and taken in as "
+            "its record says; empty: live",
         )
         self._intrinsics: Float[np.ndarray, "3 3"] | None = None
         self._tracked_share = 0.0
@@ -48,11 +61,18 @@ class PerceptionNode(ShellNode):
 
     def configure(self) -> None:
         """Build the pipeline; weights are loaded here."""
-        task = load_task(self._task_name)
+        redetections = None
+        if self._replay:
+            with BagReader(Path(self._replay)) as bag:
+                task = task_to_replay(bag, self._task_name)
+                redetections = None if self._task_name else redetections_of(bag)
+        else:
+            task = load_task(self._task_name)
+        task = task.with_perception(self._profile, self._device)
         task = task.for_simulation() if self._simulated else task
-        mode = RedetectionMode.WAIT if self._wait else RedetectionMode.BACKGROUND
+        mode = RedetectionMode.WAIT if self._replay else RedetectionMode.BACKGROUND
         pipeline = self.resources.enter_context(build_pipeline(task.perception, task.queries, mode))
-        self._worker = PerceptionWorker(pipeline, self._publish, self._latencies, self.die)
+        self._worker = PerceptionWorker(pipeline, self._publish, self._latencies, self.die, redetections)
         self._patches = self.create_lifecycle_publisher(KeyPatchArray, topics.KEY_PATCHES, qos.ANSWER)
         self.resources.callback(self._worker.stop)
         self.create_subscription(CameraInfo, topics.CAMERA_INFO, self._camera_info, qos.SENSOR)

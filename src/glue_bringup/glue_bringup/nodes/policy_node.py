@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 from glue_msgs.msg import ActionChunk as ActionChunkMessage
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from sensor_msgs.msg import CameraInfo, Image
 
+from glue_bringup.loop.bag_task import frozen_of, task_to_replay
 from glue_bringup.loop.observation_join import ObservationJoin
 from glue_bringup.loop.pilot import EXPERT, Pilot
 from glue_bringup.loop.policy_worker import PolicyWorker
@@ -22,6 +24,7 @@ from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
 from glue_bringup.task_config import load_task
 from glue_perception.bags import topics
 from glue_perception.bags.messages import action_chunk_message, key_patches_of, nanoseconds, stamp_ns_of
+from glue_perception.bags.reader import BagReader
 from glue_perception.bags.robot_messages import robot_state_of
 from glue_perception.errors import ConfigError
 from glue_perception.ros_conversions import frame_from_ros, intrinsics_from_ros, ros_message
@@ -42,15 +45,26 @@ class PolicyNode(ShellNode):
             self, "checkpoint", "", "checkpoint directory or name of a shipped one; empty: the task's own"
         )
         self._intrinsics: Float[np.ndarray, "3 3"] | None = None
-        exact = parameters.switch(
-            self, "exact_states", False, "robot states carry the frames' stamps, as in a bag"
+        self._replay = parameters.text(
+            self,
+            "replay",
+            "",
+            "directory of the bag that is being replayed: decide as its record says; empty: live",
         )
-        self._join, self._lock = ObservationJoin(0 if exact else None), threading.Lock()
+        # In a bag a robot state carries the frame's stamp.
+        self._join, self._lock = ObservationJoin(0 if self._replay else None), threading.Lock()
         self._latencies = RecentLatencies()
 
     def configure(self) -> None:
         """Load the checkpoint."""
-        task = load_task(self._task_name)
+        frozen: dict[int, int] | None = None
+        if self._replay:
+            with BagReader(Path(self._replay)) as bag:
+                task, frozen = task_to_replay(bag, self._task_name), frozen_of(bag)
+                recorded = bag.metadata.get("policy", "")
+                self._checkpoint = self._checkpoint or (recorded if recorded != EXPERT else "")
+        else:
+            task = load_task(self._task_name)
         if self._checkpoint == EXPERT:
             raise ConfigError(
                 "the scripted expert needs the simulator's truth; run it by `glue sim --policy expert`"
@@ -60,10 +74,13 @@ class PolicyNode(ShellNode):
             raise ConfigError(
                 f"the policy {pilot.name} reads point clouds; the graph carries colour images only"
             )
+        self._max_duration_s = task.max_duration_s + task.settle_s
         self._worker = PolicyWorker(
-            lambda seed: pilot.source(seed, lambda: None, self._latencies),
+            lambda seed: pilot.source(seed, lambda: None, self._latencies, frozen),
             task.policy.rate_hz,
             self._publish,
+            self.watch_others(),
+            lambda words: self.get_logger().warning(f"no more chunks: {words}"),
             self._latencies,
             self.die,
         )
@@ -73,7 +90,7 @@ class PolicyNode(ShellNode):
         self.create_subscription(Image, topics.IMAGE, self._image, qos.SENSOR)
         self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
         self.create_subscription(RobotState, topics.ROBOT_STATE, self._robot_state, qos.SENSOR)
-        self.create_subscription(ChunkExecution, names.CHUNK_EXECUTION, self._execution, qos.EVENT)
+        self.create_subscription(ChunkExecution, names.CHUNK_EXECUTION, self._execution, qos.ANSWER)
         group = MutuallyExclusiveCallbackGroup()
         self.create_service(StartPolicy, names.START_POLICY, self._start, callback_group=group)
         self.create_service(StopPolicy, names.STOP_POLICY, self._stop, callback_group=group)
@@ -129,7 +146,8 @@ class PolicyNode(ShellNode):
 
     def _start(self, request: StartPolicy.Request, response: StartPolicy.Response) -> StartPolicy.Response:
         timeout_s = request.timeout or FIRST_CHUNK_TIMEOUT_S
-        return answer(response, lambda: self._worker.run_episode(request.seed, timeout_s))
+        duration_s = request.max_duration or self._max_duration_s
+        return answer(response, lambda: self._worker.run_episode(request.seed, duration_s, timeout_s))
 
     def _stop(self, request: StopPolicy.Request, response: StopPolicy.Response) -> StopPolicy.Response:
         return answer(response, self._worker.pause)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import array
 import sys
 
-from std_msgs.msg import Bool, String
+from std_msgs.msg import Bool, Float64MultiArray, String
 
 from glue_bringup.nodes import names, parameters, qos
 from glue_bringup.nodes.camera_node import CameraNode
@@ -44,20 +45,24 @@ class SimNode(CameraNode):
         super().configure()
         self._done_topic = self.create_publisher(Bool, names.TASK_DONE, qos.KEPT)
         self._address_topic = self.create_publisher(String, names.SIM_ROBOT_IP, qos.KEPT)
+        self._measured_topic = self.create_publisher(Float64MultiArray, names.SIM_MEASURED, qos.SENSOR)
         self._address_topic.publish(String(data=self._twin.robot_ip))
         self.create_timer(STATUS_PERIOD_S, self._report)
         self.get_logger().info(f"the simulated robot listens at {self._twin.robot_ip}")
 
     def read_failed(self, error: GlueError) -> None:
-        """End: a simulation that has ended does not come back."""
-        self.die(error)
+        """End if the simulation has: it does not come back. One that is slow may go on."""
+        super().read_failed(error)
+        self._report()
 
     def _report(self) -> None:
         try:
             done = self._twin.status().success
+            measured = self._twin.measured
         except GlueError as error:
             self.die(error)
             return
+        self._measured_topic.publish(Float64MultiArray(data=array.array("d", measured.tobytes())))
         if done != self._done:
             self._done = done
             self._done_topic.publish(Bool(data=done))

@@ -10,20 +10,34 @@ from typing import Any
 
 from glue_msgs.action import RunTask
 from glue_msgs.msg import KeyPatchArray, SafetyEvent
-from glue_msgs.srv import ExtractKeypoints, Release, ResetSafety, StartPolicy, StopPolicy
+from glue_msgs.srv import (
+    ComeToRest,
+    ExtractKeypoints,
+    Release,
+    ResetSafety,
+    StartEpisode,
+    StartPolicy,
+    StopEpisode,
+    StopPolicy,
+)
 from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_msgs.msg import Bool
 
 from glue_bringup.loop.control_worker import FAULT
+from glue_bringup.loop.peers import EPISODE_OVER_S, gone
 from glue_bringup.loop.task_run import EpisodeEnd, EpisodeWatch, TaskRunError
 from glue_bringup.nodes import names, parameters, qos
+from glue_bringup.nodes.calls import call
 from glue_bringup.nodes.lifecycle import ShellNode, run_node
 from glue_bringup.task_config import load_task
 from glue_perception.bags import topics
+from glue_perception.errors import NotReadyError
 
 SERVICE_WAIT_S = 60.0
 CALL_TIMEOUT_S = 150.0
+STOP_TIMEOUT_S = 5.0
+RECORD_TIMEOUT_S = 60.0
 FEEDBACK_PERIOD_S = 0.2
 POLL_S = 0.02
 
@@ -48,6 +62,7 @@ class TaskNode(ShellNode):
         self._seed = parameters.integer(
             self, "seed", 0, 0, 2**31 - 1, "of the policy's noise, for run_on_start"
         )
+        self._record = parameters.switch(self, "record", False, "have recorder_node record every episode")
         self._busy = threading.Lock()
         self._done, self._ending = threading.Event(), threading.Event()
         self._tracked_share, self._mode, self._reason = 0.0, "", ""
@@ -59,16 +74,20 @@ class TaskNode(ShellNode):
         self._helpers = {
             name: self.create_client(kind, name, callback_group=group)
             for name, kind in (
+                (names.COME_TO_REST, ComeToRest),
                 (names.EXTRACT_KEYPOINTS, ExtractKeypoints),
                 (names.RESET_SAFETY, ResetSafety),
                 (names.RELEASE, Release),
                 (names.START_POLICY, StartPolicy),
                 (names.STOP_POLICY, StopPolicy),
+                (names.START_EPISODE, StartEpisode),
+                (names.STOP_EPISODE, StopEpisode),
             )
         }
         self.create_subscription(Bool, names.TASK_DONE, self._task_done, qos.KEPT, callback_group=group)
         self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
         self.create_subscription(SafetyEvent, topics.SAFETY_EVENT, self._safety_event, qos.EVENT)
+        self._peers = self.watch_others()
         self._server = ActionServer(
             self,
             RunTask,
@@ -79,6 +98,8 @@ class TaskNode(ShellNode):
             cancel_callback=lambda goal: CancelResponse.ACCEPT,
         )
         self._own = ActionClient(self, RunTask, names.RUN_TASK, callback_group=group)
+        for action in (self._server, self._own):
+            self.note(action.destroy)
 
     def activate(self) -> None:
         """Run the first episode, if asked for."""
@@ -140,25 +161,70 @@ class TaskNode(ShellNode):
                 R.UNKNOWN_TASK,
                 f"this graph runs {self._task.task}, not {goal.task}; start one with task:={goal.task}",
             )
+        max_duration_s = goal.max_duration or self._task.max_duration_s
+        self._peers.forget_lost()
+        self._handle = handle
         self._feedback(handle, "extracting", 0.0)
-        self._call(names.EXTRACT_KEYPOINTS, ExtractKeypoints.Request(), R.OBJECTS_NOT_FOUND)
+        if not self._record:
+            self._call(names.EXTRACT_KEYPOINTS, ExtractKeypoints.Request(), R.OBJECTS_NOT_FOUND)
+            return self._run(handle, max_duration_s)
+        self._call(names.START_EPISODE, StartEpisode.Request(seed=goal.seed), R.OBJECTS_NOT_FOUND)
+        end: EpisodeEnd | None = None
+        try:
+            end, duration_s = self._run(handle, max_duration_s)
+        finally:
+            self._end_record(end)
+        return end, duration_s
+
+    def _run(self, handle: Any, max_duration_s: float) -> tuple[EpisodeEnd, float]:
         self._feedback(handle, "starting", 0.0)
         self._call(names.RESET_SAFETY, ResetSafety.Request(), R.ROBOT_REFUSED)
-        self._call(names.START_POLICY, StartPolicy.Request(seed=goal.seed), R.POLICY_FAILED)
-        watch = EpisodeWatch(
-            goal.max_duration or self._task.max_duration_s, self._task.settle_s, time.monotonic
-        )
+        # From here on chunks may come, also from a start that is cancelled while it is under way.
         try:
-            while (end := watch.end(self._done.is_set(), self._cancelled(handle))) is None:
-                self._check_robot()
-                self._feedback(handle, "running", watch.elapsed_s)
-                time.sleep(FEEDBACK_PERIOD_S)
+            return self._running_episode(handle, handle.request.seed, max_duration_s)
         finally:
-            self._call(names.STOP_POLICY, StopPolicy.Request(), R.POLICY_FAILED)
+            self._stop()
+
+    def _end_record(self, end: EpisodeEnd | None) -> None:
+        """Label the record. A recorder that does not answer is no failure of the task."""
+        verdict = StopEpisode.Request
+        outcome = verdict.SUCCESS if end is EpisodeEnd.SUCCEEDED else verdict.FAILURE
+        try:
+            response = call(
+                self._helpers[names.STOP_EPISODE], verdict(outcome=outcome), RECORD_TIMEOUT_S, self._ending
+            )
+        except NotReadyError as error:
+            self.get_logger().error(f"the record was not ended: {error}")
+            return
+        if not response.success:
+            self.get_logger().error(f"the record was not ended: {response.message}")
+
+    def _running_episode(self, handle: Any, seed: int, max_duration_s: float) -> tuple[EpisodeEnd, float]:
+        start = StartPolicy.Request(seed=seed, max_duration=max_duration_s + self._task.settle_s)
+        self._call(names.START_POLICY, start, R.POLICY_FAILED)
+        watch = EpisodeWatch(max_duration_s, self._task.settle_s, time.monotonic)
+        while (end := watch.end(self._done.is_set(), self._cancelled())) is None:
+            self._check()
+            self._feedback(handle, "running", watch.elapsed_s)
+            time.sleep(FEEDBACK_PERIOD_S)
         return end, watch.elapsed_s
 
-    def _cancelled(self, handle: Any) -> bool:
-        return bool(handle.is_cancel_requested) or self._ending.is_set()
+    def _stop(self) -> None:
+        """End the chunks and the motion. Who does not hear it, as we are gone ourselves, stops by itself."""
+        if self._ending.is_set():
+            return
+        for name, request, node in (
+            (names.STOP_POLICY, StopPolicy.Request(), "policy_node"),
+            (names.COME_TO_REST, ComeToRest.Request(), "arm_node"),
+        ):
+            deadline_s = time.monotonic() + STOP_TIMEOUT_S
+            future = self._helpers[name].call_async(request)
+            while not future.done() and time.monotonic() < deadline_s and node not in self._peers.lost():
+                if self._ending.wait(POLL_S):
+                    return
+
+    def _cancelled(self) -> bool:
+        return bool(self._handle.is_cancel_requested) or self._ending.is_set()
 
     def _feedback(self, handle: Any, stage: str, elapsed_s: float) -> None:
         handle.publish_feedback(
@@ -183,7 +249,11 @@ class TaskNode(ShellNode):
         if not response.success:
             raise TaskRunError(code, response.message)
 
-    def _check_robot(self) -> None:
+    def _check(self) -> None:
+        """TaskRunError if a node is lost or the robot reports a fault."""
+        lost = self._peers.lost(EPISODE_OVER_S)
+        if lost:
+            raise TaskRunError(R.NODE_LOST, f"{gone(lost)}; run the task again once it is back")
         if self._mode == FAULT:
             raise TaskRunError(R.ROBOT_REFUSED, f"{self._reason}; call {names.RECOVER_FROM_ERROR}")
 
@@ -191,17 +261,19 @@ class TaskNode(ShellNode):
         """Wait for a service; return whether it came. TaskRunError if the node ends or the robot fails meanwhile."""
         deadline_s = time.monotonic() + timeout_s
         while not condition():
-            if name != names.STOP_POLICY:
-                self._check_robot()
-            if self._ending.wait(POLL_S):
-                raise TaskRunError(R.CANCELED, "the graph is ending")
+            self._check()
+            if self._cancelled():
+                raise TaskRunError(R.CANCELED, EpisodeEnd.CANCELED.words)
+            time.sleep(POLL_S)
             if time.monotonic() > deadline_s:
                 return False
         return True
 
     def close(self) -> None:
-        """Let a running episode end."""
+        """Let a running episode end: its thread still uses the node's topics."""
         self._ending.set()
+        if self._busy.acquire(timeout=STOP_TIMEOUT_S):
+            self._busy.release()
         super().close()
 
 

@@ -87,6 +87,11 @@ class AuditConfig:
     min_duration_s: float = 1.0
     max_step_m: float = 0.1
 
+    @classmethod
+    def at_rates(cls, action_rate_hz: float, frame_rate_hz: float) -> AuditConfig:
+        """Return the limits for other rates: a gap of 4.5 frames is too long, at 30 Hz these are 0.15 s."""
+        return cls(action_rate_hz, frame_rate_hz, max_frame_gap_s=max(0.15, 4.5 / frame_rate_hz))
+
     def __post_init__(self) -> None:
         for f in fields(self):
             if not getattr(self, f.name) > 0.0:

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 from tqdm import tqdm
 
+from glue_bringup.recording.episode_picture import EpisodePicture
 from glue_perception.bags.reader import BagReader
-from glue_perception.geometry import project_points
-from glue_perception.overlay import draw_path, draw_tracking
 from glue_perception.timing import NS_PER_S
 from glue_perception.types import ActionChunk, CameraFrame, KeyPatches
 from glue_perception.video import VideoWriter
@@ -30,9 +28,11 @@ class EpisodeVideo:
 
     def __init__(self, path: Path, metadata: Mapping[str, str], rate_hz: float) -> None:
         self._writer = VideoWriter(path, rate_hz)
-        self._queries: list[str] = json.loads(metadata.get("queries", "[]"))
         extrinsics = metadata.get("T_base_camera")
-        self._T_base_camera = np.array(json.loads(extrinsics)) if extrinsics else None
+        self._picture = EpisodePicture(
+            json.loads(metadata.get("queries", "[]")),
+            np.array(json.loads(extrinsics)) if extrinsics else None,
+        )
         self._chunk: ActionChunk | None = None
         self._first_ns: int | None = None
 
@@ -43,19 +43,11 @@ class EpisodeVideo:
         if self._first_ns is None:
             self._first_ns = frame.stamp_ns
         seconds = (frame.stamp_ns - self._first_ns) / NS_PER_S
-        image = draw_tracking(frame, patches, self._queries, [f"{seconds:4.1f} s"])
-        future_px = self._future_px(frame)
-        self._writer.write(image if future_px is None else draw_path(image, future_px))
+        self._writer.write(self._picture.draw(frame, patches, self._chunk, [f"{seconds:4.1f} s"]))
 
     def close(self) -> None:
         """Finish the file."""
         self._writer.close()
-
-    def _future_px(self, frame: CameraFrame) -> Float[np.ndarray, "h 2"] | None:
-        if self._chunk is None or self._T_base_camera is None:
-            return None
-        passed = max(0, (frame.stamp_ns - self._chunk.stamp_ns) // self._chunk.dt_ns)
-        return project_points(self._chunk.position_m[passed:], self._T_base_camera, frame.intrinsics)
 
 
 def write_bag_video(bag_path: Path, video_path: Path, rate_hz: float) -> None:

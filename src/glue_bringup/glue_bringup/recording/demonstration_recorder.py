@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
@@ -85,6 +85,7 @@ class DemonstrationRecorder:
         self._lock = threading.Lock()
         self._state = RecorderState.IDLE
         self._recorder: EpisodeRecorder | None = None
+        self._more: dict[str, str] = {}
         self._audit = EpisodeAudit(self._audit_config)
 
     @property
@@ -92,11 +93,12 @@ class DemonstrationRecorder:
         """What it does now."""
         return self._state
 
-    def start(self, metadata: Mapping[str, str] | None = None) -> Path:
+    def start(self, metadata: Mapping[str, str] | None = None, name: str = "") -> Path:
         """Begin an episode and return its bag's path.
 
         Args:
             metadata: What this bag says of itself besides, e.g. its seed.
+            name: Of its folder; empty for the next number.
 
         Raises:
             NotReadyError: the last episode has no verdict yet.
@@ -106,14 +108,19 @@ class DemonstrationRecorder:
             raise NotReadyError(
                 f"an episode is {self._state.value}; give its verdict before the next one starts"
             )
-        path = self._next_path()
+        path = self._directory / name if name else self._next_path()
         said = {**self._metadata, **(metadata or {})}
         recorder = EpisodeRecorder(path, said, when_full=WhenFull.DROP, open_file=self._open_file)
         with self._lock:
             self._audit = EpisodeAudit(self._audit_config)
             self._recorder = recorder
+            self._more.clear()
             self._state = RecorderState.RECORDING
         return path
+
+    def say(self, metadata: Mapping[str, str]) -> None:
+        """Have the running episode's bag say more of itself."""
+        self._more.update(metadata)
 
     def stop(self) -> None:
         """Record nothing more; the episode waits for its verdict. Does nothing if none is being recorded."""
@@ -141,6 +148,10 @@ class DemonstrationRecorder:
         """Abort an episode that has no verdict, if there is one."""
         if self._state is not RecorderState.IDLE:
             self.abort()
+
+    def judge(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+        """Return what an audit's findings mean here; those graded REFUSE make an episode no demonstration."""
+        return tuple(findings)
 
     def status(self) -> str:
         """Return one line for the operator: how long, at what rates, and what is wrong so far."""
@@ -214,10 +225,11 @@ class DemonstrationRecorder:
             )
         recorder.drain()
         audit.lost(recorder.lost)
-        findings, figures = tuple(audit.findings()), audit.figures()
+        findings, figures = self.judge(audit.findings()), audit.figures()
         reasons = [*refusals(findings), *([failure] if (failure := recorder.failure) else [])]
         outcome = Outcome.REFUSED if verdict is Outcome.SUCCESS and reasons else verdict
         said = {
+            **self._more,
             "verdict": verdict.value,
             "audit": json.dumps({"findings": [asdict(f) for f in findings], "figures": figures}),
         }

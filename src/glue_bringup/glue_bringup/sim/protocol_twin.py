@@ -114,9 +114,14 @@ class ProtocolTwin:
         )
 
     @property
+    def measured(self) -> Float[np.ndarray, "k"]:
+        """Where the movable objects were at the last frame, in the task's own order; empty before the first."""
+        return self._shared.read_measured()
+
+    @property
     def truth(self) -> Any:
         """The layout with the movable objects where they were at the last frame."""
-        return self.task.truth(self._layout, self._shared.read_measured())
+        return self.task.truth(self._layout, self.measured)
 
     @property
     def intrinsics(self) -> Float[np.ndarray, "3 3"]:

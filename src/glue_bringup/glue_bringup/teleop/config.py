@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
 from glue_perception.errors import ConfigError
@@ -35,6 +35,8 @@ class TeleopConfig:
         deadman: See `Deadman`.
         deadman_button: Index of the button.
         gripper_button: Index of the button that opens and closes.
+        failure_button: Index of a button that ends a recording as a failure; null: none has this meaning.
+        discard_button: The same for one that nobody wants.
         open_width_m: Commanded width of the open hand.
         closed_width_m: Of the closed one.
         stale_after_s: A deflected handle reports more than 50 times a second; silence for so long means that it is
@@ -54,6 +56,8 @@ class TeleopConfig:
     deadman: Deadman = Deadman.BUTTON
     deadman_button: int = 0
     gripper_button: int = 1
+    failure_button: int | None = None
+    discard_button: int | None = None
     open_width_m: float = 0.08
     closed_width_m: float = 0.0
     stale_after_s: float = 0.3
@@ -72,13 +76,18 @@ class TeleopConfig:
         for name in ("stale_after_s", "stuck_after_s", "max_lead_m", "max_lead_rad"):
             if getattr(self, name) == 0.0:
                 raise ConfigError(f"teleop.{name} must be positive")
-        if min(self.deadman_button, self.gripper_button) < 0 or self.deadman_button == self.gripper_button:
+        buttons = [self.deadman_button, self.gripper_button, self.failure_button, self.discard_button]
+        used = [button for button in buttons if button is not None]
+        if min(used) < 0 or len(set(used)) < len(used):
             raise ConfigError(
-                f"teleop.deadman_button and gripper_button must be two buttons, not {self.deadman_button} and "
-                f"{self.gripper_button}"
+                f"teleop.deadman_button, gripper_button, failure_button and discard_button must differ, not {buttons}"
             )
         if not self.closed_width_m < self.open_width_m <= 0.08:
             raise ConfigError(
                 "teleop.closed_width_m must be below open_width_m, and that 0.08 at most, not "
                 f"{self.closed_width_m} and {self.open_width_m}"
             )
+
+    def for_keyboard(self) -> TeleopConfig:
+        """Return the settings for a keyboard: letting go of a key stops the arm, and a key never trembles."""
+        return replace(self, deadman=Deadman.NONE, stuck_after_s=600.0)

@@ -26,6 +26,10 @@ class DeviceReading:
     pressed: tuple[bool, ...] = ()
     presses: tuple[int, ...] = ()
 
+    def is_down(self, button: int) -> bool:
+        """Return whether a button is down; one that the device does not have never is."""
+        return button < len(self.pressed) and self.pressed[button]
+
 
 class TeleopDevice(Protocol):
     """An input device. `read` never waits; one thread calls it."""

@@ -115,8 +115,7 @@ class TeleopMotion:
     def _deadman_held(self, reading: DeviceReading) -> bool:
         if self._config.deadman is Deadman.NONE:
             return True
-        button = self._config.deadman_button
-        return button < len(reading.pressed) and reading.pressed[button]
+        return reading.is_down(self._config.deadman_button)
 
     def _is_stuck(self, reading: DeviceReading, deflected: Bool[np.ndarray, "6"]) -> bool:
         """Return whether some axis repeats its value for too long while reports go on."""

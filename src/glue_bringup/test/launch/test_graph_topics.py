@@ -30,7 +30,7 @@ SEEN = {
     topics.ACTION_CHUNK: (ActionChunk, qos.ANSWER),
     topics.ROBOT_STATE: (RobotState, qos.SENSOR),
     topics.TARGET: (TargetPose, qos.SENSOR),
-    "/diagnostics": (DiagnosticArray, qos.EVENT),
+    "/diagnostics": (DiagnosticArray, qos.ANSWER),
 }
 NODES = {"sim_node", "perception_node", "policy_node", "arm_node", "task_node"}
 CHUNKS = 20
@@ -39,7 +39,7 @@ CHUNKS = 20
 @launch_pytest.fixture(scope="module")
 def graph(tmp_path_factory: pytest.TempPathFactory) -> LaunchDescription:
     task = patient_task(tmp_path_factory.mktemp("task"))
-    arguments = {"task": str(task), "python": sys.executable}
+    arguments = {"task": str(task), "python": sys.executable, "lease_s": "1.0"}
     file = IncludeLaunchDescription(str(LAUNCH / "sim.launch.py"), launch_arguments=arguments.items())
     return LaunchDescription([file, launch_pytest.actions.ReadyToTest()])
 

@@ -15,8 +15,13 @@ from glue_perception.bags import topics
 from glue_perception.bags.message_types import message_class
 from glue_perception.bags.messages import header, point_message, stamp_ns_of
 from glue_perception.errors import BagError
-from glue_perception.geometry import matrix_from_quaternion, quaternion_from_matrix
-from glue_perception.types import RobotState
+from glue_perception.geometry import (
+    make_transform,
+    matrix_from_quaternion,
+    matrix_from_rotation_6d,
+    quaternion_from_matrix,
+)
+from glue_perception.types import ActionChunk, RobotState
 
 
 def robot_state_message(state: RobotState) -> Any:
@@ -81,6 +86,16 @@ def pose_of(message: Any) -> tuple[int, Float[np.ndarray, "4 4"]]:
     T_base_ee[:3, :3] = matrix_from_quaternion(quaternion / norm)
     T_base_ee[:3, 3] = position
     return stamp_ns_of(message), T_base_ee
+
+
+def path_message(chunk: ActionChunk) -> Any:
+    """Return a chunk's targets as nav_msgs/Path in the base frame, each with the time at which it is in force."""
+    rotations = matrix_from_rotation_6d(chunk.rotation_6d)
+    poses = [make_transform(rotation, at) for rotation, at in zip(rotations, chunk.position_m, strict=True)]
+    return message_class("nav_msgs/msg/Path")(
+        header=header(chunk.stamp_ns, topics.BASE_FRAME),
+        poses=[pose_message(chunk.stamp_ns + k * chunk.dt_ns, pose) for k, pose in enumerate(poses)],
+    )
 
 
 def target_message(stamp_ns: int, T_base_ee: Float[np.ndarray, "4 4"]) -> Any:

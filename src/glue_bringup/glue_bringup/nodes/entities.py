@@ -1,0 +1,104 @@
+"""Topics and services of a managed node: gone when it is cleaned up, and loud when nobody can understand them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import qos_policy_name_from_kind
+
+
+class EntityNode(LifecycleNode):
+    """A managed node that keeps what is created between `note_entities` and `keep_entities`, to destroy it again."""
+
+    def __init__(self, name: str) -> None:
+        self._entities = ExitStack()
+        self._noting = False
+        self._misfits: dict[str, str] = {}
+        super().__init__(name)
+
+    def note_entities(self) -> None:
+        """What is created from now on belongs to the configuration."""
+        self._noting = True
+
+    def keep_entities(self) -> None:
+        """What is created from now on stays for as long as the node."""
+        self._noting = False
+
+    def note(self, destroy: Callable[[], Any]) -> None:
+        """Have something destroyed with the configuration, if it is part of it."""
+        if self._noting:
+            self._entities.callback(destroy)
+
+    def destroy_entities(self) -> None:
+        """Destroy what belongs to the configuration, in reverse order."""
+        self.keep_entities()
+        self._entities.close()
+        self._misfits.clear()
+
+    def create_subscription(self, kind: Any, topic: str, *arguments: Any, **more: Any) -> Any:
+        """Create a subscription; a publisher of another quality of service is reported."""
+        events = SubscriptionEventCallbacks(incompatible_qos=self._misfit(topic), use_default_callbacks=False)
+        more.setdefault("event_callbacks", events)
+        made = super().create_subscription(kind, topic, *arguments, **more)
+        return self._noted(made, self.destroy_subscription)
+
+    def create_publisher(self, kind: Any, topic: str, *arguments: Any, **more: Any) -> Any:
+        """Create a publisher that speaks from now on; a subscriber of another quality of service is reported."""
+        more.setdefault("event_callbacks", self._listening(topic))
+        return self._noted(super().create_publisher(kind, topic, *arguments, **more), self.destroy_publisher)
+
+    def create_lifecycle_publisher(self, kind: Any, topic: str, *arguments: Any, **more: Any) -> Any:
+        """Create a publisher that speaks while the node is active; else as `create_publisher`."""
+        more.setdefault("event_callbacks", self._listening(topic))
+        made = super().create_lifecycle_publisher(kind, topic, *arguments, **more)
+        return self._noted(made, self.destroy_lifecycle_publisher)
+
+    def create_client(self, *arguments: Any, **more: Any) -> Any:
+        """Create a client of a service."""
+        return self._noted(super().create_client(*arguments, **more), self.destroy_client)
+
+    def create_service(self, *arguments: Any, **more: Any) -> Any:
+        """Create a service."""
+        return self._noted(super().create_service(*arguments, **more), self.destroy_service)
+
+    def create_timer(self, *arguments: Any, **more: Any) -> Any:
+        """Create a timer."""
+        return self._noted(super().create_timer(*arguments, **more), self.destroy_timer)
+
+    @property
+    def misfits(self) -> tuple[str, ...]:
+        """Topics on which somebody is not heard, or does not hear, in words."""
+        return (*self._misfits.values(), *self._wrong_types())
+
+    def _noted(self, made: Any, destroy: Callable[[Any], Any]) -> Any:
+        self.note(lambda: destroy(made))
+        return made
+
+    def _listening(self, topic: str) -> PublisherEventCallbacks:
+        return PublisherEventCallbacks(incompatible_qos=self._misfit(topic), use_default_callbacks=False)
+
+    def _misfit(self, topic: str) -> Callable[[Any], None]:
+        def note(event: Any) -> None:
+            policy = qos_policy_name_from_kind(event.last_policy_kind)
+            self._misfits[topic] = (
+                f"{topic}: somebody's quality of service does not fit ({policy}), so that nothing comes through; "
+                f"see `ros2 topic info -v {topic}`"
+            )
+            self.get_logger().error(self._misfits[topic])
+
+        return note
+
+    def _wrong_types(self) -> list[str]:
+        """Return in words which of the node's topics others use with another type."""
+        mine = {s.topic_name: s.msg_type for s in self.subscriptions}
+        found = []
+        for topic, kinds in self.get_topic_names_and_types():
+            if topic in mine and len(kinds) > 1:
+                expected = f"{mine[topic].__module__.split('.')[0]}/msg/{mine[topic].__name__}"
+                others = ", ".join(kind for kind in kinds if kind != expected)
+                found.append(f"{topic}: somebody uses it as {others}, but it is {expected}")
+        return found

@@ -1,0 +1,180 @@
+"""Nodes in this process: lifecycle transitions and their failures, parameters, and who does not understand whom."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip("rclpy", reason="needs a sourced ROS 2 Jazzy")
+
+from glue_msgs.msg import KeyPatchArray  # noqa: E402
+from launched import DOMAIN_ID, START_S  # noqa: E402
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor  # noqa: E402
+from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+
+from glue_bringup.nodes import qos  # noqa: E402
+from glue_bringup.nodes.camera_node import CameraNode  # noqa: E402
+from glue_bringup.nodes.perception_node import PerceptionNode  # noqa: E402
+from glue_bringup.nodes.policy_node import PolicyNode  # noqa: E402
+from glue_bringup.nodes.sim_node import SimNode  # noqa: E402
+from glue_bringup.nodes.task_node import TaskNode  # noqa: E402
+from glue_perception.bags import topics  # noqa: E402
+from glue_perception.errors import ConfigError  # noqa: E402
+
+pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]
+
+OK, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+@contextmanager
+def ros(**parameters: Any) -> Iterator[None]:
+    """ROS with parameters for the nodes to come."""
+    given = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+    rclpy.init(args=["--ros-args", *given], domain_id=DOMAIN_ID)
+    try:
+        yield
+    finally:
+        rclpy.shutdown()
+
+
+@contextmanager
+def made(kind: Callable[[], Any], **parameters: Any) -> Iterator[Any]:
+    """A node, not configured yet, whose callbacks are served."""
+    with ros(**parameters), ExitStack() as stack:
+        node = kind()
+        stack.callback(node.destroy_node)
+        stack.callback(node.close)
+        executor = MultiThreadedExecutor(2)
+        executor.add_node(node)
+
+        def spin() -> None:
+            try:
+                executor.spin()
+            except ExternalShutdownException:
+                return
+
+        thread = threading.Thread(target=spin)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(executor.shutdown)
+        yield node
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline_s = time.monotonic() + START_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def entities(node: Any) -> list[str]:
+    return sorted(
+        [s.topic_name for s in node.subscriptions]
+        + [p.topic_name for p in node.publishers]
+        + [s.srv_name for s in node.services]
+        + [c.srv_name for c in node.clients]
+        + ["a timer" for _ in node.timers]
+    )
+
+
+@pytest.mark.parametrize("kind", [PerceptionNode, TaskNode])
+def test_a_cleaned_up_node_can_be_configured_again_and_has_nothing_twice(kind: Callable[[], Any]) -> None:
+    with made(kind) as node:
+        bare = entities(node)
+        seen = []
+        for _ in range(2):
+            for transition in (node.trigger_configure, node.trigger_activate):
+                assert transition() == OK
+            seen.append(entities(node))
+            for transition in (node.trigger_deactivate, node.trigger_cleanup):
+                assert transition() == OK
+        assert len(seen[0]) > len(bare)
+        assert seen[0] == seen[1]
+        # Diagnostics, once there, stay.
+        assert [e for e in entities(node) if e not in ("/diagnostics", "a timer")] == bare
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "exit_code"),
+    [
+        (PerceptionNode, {"task": "push_buton"}, 2),
+        (PerceptionNode, {"profile": "full"}, 9),
+        (PolicyNode, {"checkpoint": "nowhere"}, 4),
+        (CameraNode, {"source": "/no/such/clip.mp4"}, 2),
+    ],
+)
+def test_what_cannot_be_configured_says_why_and_stays_unconfigured(
+    kind: Callable[[], Any], parameters: dict[str, Any], exit_code: int
+) -> None:
+    with made(kind, **parameters) as node:
+        bare = entities(node)
+        assert node.trigger_configure() == FAILURE
+        assert node.exit_code == exit_code
+        assert entities(node) == bare
+        assert node.trigger_configure() == FAILURE  # it may be tried again
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "words"),
+    [
+        (SimNode, {"seed": -4}, "seed"),
+        (SimNode, {"seed": "many"}, "must be a int"),
+        (PerceptionNode, {"profile": "fulll"}, "full"),
+        (PerceptionNode, {"simulated": 3}, "must be a bool"),
+        (TaskNode, {"lease_s": 0.001}, "lease_s"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_by_name(
+    kind: Callable[[], Any], parameters: dict[str, Any], words: str
+) -> None:
+    with ros(**parameters), pytest.raises(ConfigError, match=words):
+        kind()
+
+
+def test_who_does_not_understand_whom_is_said() -> None:
+    with made(PerceptionNode) as node:
+        assert (node.trigger_configure(), node.trigger_activate()) == (OK, OK)
+        assert node.misfits == ()
+        other = Node("other")
+        other.create_subscription(KeyPatchArray, topics.KEY_PATCHES, lambda message: None, qos.KEPT)
+        until(lambda: any(topics.KEY_PATCHES in words for words in node.misfits))
+        assert any("DURABILITY" in words for words in node.misfits)
+        other.create_publisher(String, topics.IMAGE, qos.SENSOR)
+        until(lambda: any("std_msgs/msg/String" in words for words in node.misfits))
+        other.destroy_node()
+        until(lambda: not any("std_msgs/msg/String" in words for words in node.misfits))
+
+
+def test_ctrl_c_ends_a_node_with_exit_code_0(tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    cv2.imwrite(str(picture), np.zeros((24, 32, 3), np.uint8))
+    command = [
+        sys.executable,
+        "-m",
+        "glue_bringup.nodes",
+        "camera_node",
+        "--ros-args",
+        "-p",
+        f"source:={picture}",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    lines = []
+    while "active" not in (line := process.stderr.readline()):
+        lines.append(line)
+        assert line, lines
+    process.send_signal(signal.SIGINT)
+    assert process.wait(START_S) == 0
+    assert "Traceback" not in process.stderr.read()
+    process.stderr.close()
