@@ -89,6 +89,11 @@ class GraphClient:
         self.node.destroy_client(client)
         return future.result()
 
+    def task_servers(self) -> set[bytes]:
+        """Return who offers RunTask, as known here: a killed one is still known for ten seconds."""
+        status = f"{names.RUN_TASK}/_action/status"
+        return {bytes(info.endpoint_gid) for info in self.node.get_publishers_info_by_topic(status)}
+
     def run_task(self, **goal: Any) -> "Episode":
         """Send a goal and return it once accepted."""
         self.until(names.RUN_TASK, self._run_task.server_is_ready)

@@ -322,6 +322,7 @@ class TestPeers:
         assert gone(peers.lost()) == "policy_node is gone"
         peers.forget_lost()
         assert peers.lost() == ()
+        assert peers.is_down("policy_node") and not peers.is_down("arm_node")
 
     def test_who_was_replaced_in_no_time_is_missed_too(self) -> None:
         peers = Peers()

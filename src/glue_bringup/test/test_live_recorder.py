@@ -61,6 +61,22 @@ def test_the_record_begins_with_the_frame_in_which_the_objects_were_found(live: 
     assert recorded(path) == [3, last]
 
 
+def test_what_is_tracked_while_the_answer_is_under_way_is_recorded(live: LiveRecorder) -> None:
+    see(live, 0)
+
+    def find_and_go_on() -> KeyPatches:
+        for k in (0, 1, 2):
+            see(live, k + 1)
+            live.key_patches(find(k))
+        return find(0)
+
+    path = live.begin(find_and_go_on, {})
+    live.key_patches(find(3))
+    live.finish(DemonstrationRecorder.failure)
+    assert recorded(path) == [0, 1, 2, 3]
+    assert live.unmatched == 0
+
+
 def test_key_patches_wait_for_their_frame_and_miss_it_loudly(live: LiveRecorder) -> None:
     see(live, 0)
     path = live.begin(lambda: find(0), {})

@@ -28,10 +28,12 @@ class Peers:
         self._lost_since_s: dict[str, float | None] = {}
         self._lives: dict[str, int] = {}
         self._replaced: set[str] = set()
+        self._down: set[str] = set()
 
     def note(self, name: str, alive: bool) -> None:
         """Take note that a part is there, or is no more."""
         with self._lock:
+            (self._down.discard if alive else self._down.add)(name)
             if alive:
                 self._lost_since_s[name] = None
             elif name in self._lost_since_s and self._lost_since_s[name] is None:
@@ -49,6 +51,11 @@ class Peers:
             self._lives[name] = max(life, before)
             if life > before:
                 self._replaced.add(name)
+
+    def is_down(self, name: str) -> bool:
+        """Return whether a part has ended and is not back yet, missed or not."""
+        with self._lock:
+            return name in self._down
 
     def forget_lost(self) -> None:
         """Miss nobody who is not there now: an episode begins with those who are."""

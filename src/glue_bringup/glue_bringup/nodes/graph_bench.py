@@ -134,10 +134,13 @@ def _kill(launch: subprocess.Popen[bytes], probe: GraphProbe, node: str) -> floa
     """Return how long [ms] after the node was killed the arm left off following."""
     probe.begin(seed=0)
     time.sleep(1.0)
-    pid, heard, killed_ns = _nodes(launch)[node], len(probe.events), time.time_ns()
+    pid, heard, servers = _nodes(launch)[node], len(probe.events), probe.task_servers()
+    killed_ns = time.time_ns()
     os.kill(pid, signal.SIGKILL)
     probe.until("a hold", lambda: any(mode != "active" for _, mode in probe.events[heard:]))
     held_ns = next(stamp_ns for stamp_ns, mode in probe.events[heard:] if mode != "active")
     probe.until(f"a new {node}", lambda: _nodes(launch).get(node, pid) != pid)
+    if node == "task_node":  # a goal for the old one would never be answered
+        probe.until("the new task_node", lambda: probe.task_servers() - servers)
     time.sleep(SETTLE_S)
     return (held_ns - killed_ns) / 1e6

@@ -60,6 +60,11 @@ class GraphProbe:
         """Whether the arm follows chunks."""
         return bool(self.events) and self.events[-1][1] == "active"
 
+    def task_servers(self) -> set[bytes]:
+        """Return who offers RunTask, as known here: a killed one is still known for ten seconds."""
+        status = f"{names.RUN_TASK}/_action/status"
+        return {bytes(info.endpoint_gid) for info in self._node.get_publishers_info_by_topic(status)}
+
     def until(self, what: str, condition: Callable[[], Any]) -> None:
         """Wait for something; HardwareError if it does not come."""
         deadline_s = time.monotonic() + WAIT_S

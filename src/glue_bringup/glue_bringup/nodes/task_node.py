@@ -41,6 +41,12 @@ RECORD_TIMEOUT_S = 60.0
 FEEDBACK_PERIOD_S = 0.2
 POLL_S = 0.02
 
+OFFERED_BY = {
+    names.EXTRACT_KEYPOINTS: "perception_node",
+    names.RESET_SAFETY: "arm_node",
+    names.START_POLICY: "policy_node",
+}
+
 R = RunTask.Result
 
 
@@ -240,7 +246,11 @@ class TaskNode(ShellNode):
     def _call(self, name: str, request: Any, code: int) -> None:
         """Call a service and wait; TaskRunError with `code` if it refuses."""
         client = self._helpers[name]
-        if not self._wait(name, client.service_is_ready, SERVICE_WAIT_S):
+        node = OFFERED_BY.get(name, "")
+        # A service of a killed node is still known for ten seconds; a call to it would never be answered.
+        if not self._wait(
+            name, lambda: client.service_is_ready() and not self._peers.is_down(node), SERVICE_WAIT_S
+        ):
             raise TaskRunError(R.NOT_READY, f"{name} is not there; is the node that offers it running?")
         future = client.call_async(request)
         if not self._wait(name, future.done, CALL_TIMEOUT_S):

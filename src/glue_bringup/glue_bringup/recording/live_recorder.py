@@ -87,6 +87,7 @@ class LiveRecorder:
             )
         with self._lock:
             self._first = []
+            self._waiting.clear()
         try:
             patches = find_objects()
             return self._begin(patches, metadata, name)
@@ -107,8 +108,8 @@ class LiveRecorder:
                 raise HardwareError("no robot state has come; is arm_node running?")
             path = self._recorder.start(metadata, name)
             self._newest_ns, self.unmatched = -1, 0
-            self._waiting.clear()
             self._keep(frame, patches)
+            self._join()  # what was tracked while the answer was under way
         return path
 
     def stop(self) -> None:
@@ -143,11 +144,10 @@ class LiveRecorder:
 
     def key_patches(self, patches: KeyPatches) -> None:
         """Take the key-patches of a frame."""
-        if self._recorder.state is not RecorderState.RECORDING:
-            return
         with self._lock:
-            self._waiting.append(patches)
-            self._join()
+            if self._first is not None or self._recorder.state is RecorderState.RECORDING:
+                self._waiting.append(patches)
+                self._join()
 
     def chunk(self, chunk: ActionChunk) -> None:
         """Take what is to be executed."""
@@ -167,6 +167,8 @@ class LiveRecorder:
 
     def _join(self) -> None:
         """Record the key-patches whose frame is here, in order; the caller holds the lock."""
+        if self._recorder.state is not RecorderState.RECORDING:
+            return
         while self._waiting and self._recent:
             patches = self._waiting[0]
             frame = next((f for f in self._recent if f.stamp_ns == patches.stamp_ns), None)
