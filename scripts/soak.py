@@ -24,7 +24,8 @@ def main() -> int:
 
     def progress(report: SoakReport) -> None:
         if report.episodes.total() % 10 == 0:
-            print(f"  {report.model_s / 60:.1f} min, {report.episodes.total()} episodes", flush=True)
+            done = f"{report.model_s / 60:.1f} min, {report.episodes.total()} episodes"
+            print(f"  {done}, {report.faults.total()} faults, {len(report.broken)} broken", flush=True)
 
     report = soak(args.minutes, args.seed, args.tasks, progress)
     wall_s = time.perf_counter() - start_s

@@ -27,7 +27,7 @@ from glue_perception.types import ActionChunk, CameraFrame, KeyPatches, Observat
 
 WARM_UP_TICKS = 60
 HOLD_TICKS, FAULT_TICKS, AFTER_TICKS = 40, 100, 40
-DURATION_S = 20.0
+DURATION_S = 60.0
 WATCHDOGS = replace(PROMPT, max_deadman_age_s=None)
 
 

@@ -30,7 +30,7 @@ from glue_perception.types import ActionChunk, RobotState
 
 TICK_S = TICK_NS / 1e9
 WATCHDOGS = replace(PROMPT, max_frame_age_s=None, max_key_patches_age_s=None, max_deadman_age_s=None)
-WARM_UP_TICKS, AFTER_TICKS, CALM_TICKS, PATIENCE_TICKS = 40, 60, 5, 2000
+WARM_UP_TICKS, AFTER_TICKS, CALM_TICKS, PATIENCE_TICKS = 40, 60, 5, 6000
 
 
 @dataclass(frozen=True)
