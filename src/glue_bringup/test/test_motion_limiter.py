@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from glue_bringup.arm.limits import FR3, PANDA, RobotModel, limits_for
 from glue_bringup.safety.config import MotionLimits, WorkspaceBox
-from glue_bringup.safety.motion_limiter import MAX_STEP_S, MotionLimiter
+from glue_bringup.safety.motion_limiter import MAX_STEP_S, AxisState, AxisTriple, MotionLimiter
 from glue_perception.errors import ConfigError
 from glue_perception.geometry import make_transform, matrix_from_rotation_vector, rotation_vector
 
@@ -131,6 +131,15 @@ def test_brake_comes_to_rest_and_stays():
         rest = limiter.brake(0.01)
     assert limiter.at_rest
     np.testing.assert_allclose(limiter.brake(0.01), rest, atol=1e-9)
+
+
+def test_where_no_plan_is_found_the_motion_brakes():
+    """A way of hours is beyond what Ruckig plans."""
+    axes, dt_s = AxisTriple(velocity=0.0002, acceleration=2.0, jerk=40.0), 0.01
+    state = AxisState(np.zeros(3), np.array([1e-4, 0.0, 0.0]), np.zeros(3))
+    for _ in range(10):
+        state = axes.chase(state, np.array([2.0, 0.0, 0.0]), np.zeros(3), dt_s)
+    np.testing.assert_allclose(state.velocity, 0.0, atol=1e-9)
 
 
 def test_a_pause_makes_no_leap():

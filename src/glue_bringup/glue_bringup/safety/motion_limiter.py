@@ -145,8 +145,9 @@ class AxisTriple:
         values.min_velocity = -speed - drift
         try:
             self._otg.calculate(values, self._trajectory)
-        except ruckig.RuckigError:
+        except (ruckig.RuckigError, ValueError):
             # No plan is found once in a great many cases on the border of the limits; braking is always possible.
+            # Some of Ruckig's failures are codes that its binding has no name for, which come as ValueError.
             return self.brake(state, dt_s)
         position, velocity, acceleration = self._trajectory.at_time(dt_s)
         return AxisState(
