@@ -181,10 +181,11 @@ def test_killed_robot_is_reported_soon_and_stop_returns(mortal_robot):
             state = arm.state()
             arm.set_target(state.T_base_ee)
             time.sleep(0.01)
-    assert time.monotonic() - start_s < 1.5
+    # Half a second of silence and a second of libfranka's; once, beside other work, it took 3 s.
+    assert time.monotonic() - start_s < 4.5
     arm.stop()
     arm.stop()
-    assert time.monotonic() - start_s < 5.0
+    assert time.monotonic() - start_s < 8.0
     with pytest.raises(HardwareError, match="cable"):
         arm.start()
 
