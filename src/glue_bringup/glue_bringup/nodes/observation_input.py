@@ -26,11 +26,14 @@ class ObservationInput:
     Args:
         node: Gets the subscriptions.
         offer: Gets every observation, in a thread of the executor.
+        join: Joins by other rules than the usual ones; None: by those.
     """
 
-    def __init__(self, node: Node, offer: Callable[[Observation], None]) -> None:
+    def __init__(
+        self, node: Node, offer: Callable[[Observation], None], join: ObservationJoin | None = None
+    ) -> None:
         self._offer = offer
-        self._join, self._lock = ObservationJoin(), threading.Lock()
+        self._join, self._lock = join or ObservationJoin(), threading.Lock()
         self._intrinsics: Float[np.ndarray, "3 3"] | None = None
         node.create_subscription(CameraInfo, topics.CAMERA_INFO, self._camera_info, qos.SENSOR)
         node.create_subscription(Image, topics.IMAGE, self._image, qos.SENSOR)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import sys
-import threading
 from pathlib import Path
 
-import numpy as np
 from glue_msgs.msg import ActionChunk as ActionChunkMessage
-from glue_msgs.msg import ChunkExecution, KeyPatchArray, RobotState
+from glue_msgs.msg import ChunkExecution
 from glue_msgs.srv import StartPolicy, StopPolicy
-from jaxtyping import Float
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from sensor_msgs.msg import CameraInfo, Image
 
 from glue_bringup.loop.bag_task import frozen_of, task_to_replay
 from glue_bringup.loop.observation_join import ObservationJoin
@@ -21,14 +17,14 @@ from glue_bringup.loop.policy_worker import PolicyWorker
 from glue_bringup.loop.recent_latencies import RecentLatencies
 from glue_bringup.nodes import names, parameters, qos
 from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
+from glue_bringup.nodes.observation_input import ObservationInput
 from glue_bringup.task_config import load_task
 from glue_perception.bags import topics
-from glue_perception.bags.messages import action_chunk_message, key_patches_of, nanoseconds, stamp_ns_of
+from glue_perception.bags.messages import action_chunk_message, nanoseconds, stamp_ns_of
 from glue_perception.bags.reader import BagReader
-from glue_perception.bags.robot_messages import robot_state_of
 from glue_perception.errors import ConfigError
-from glue_perception.ros_conversions import frame_from_ros, intrinsics_from_ros, ros_message
-from glue_perception.types import ActionChunk, Observation
+from glue_perception.ros_conversions import ros_message
+from glue_perception.types import ActionChunk
 
 FIRST_CHUNK_TIMEOUT_S = 120.0
 
@@ -44,15 +40,12 @@ class PolicyNode(ShellNode):
         self._checkpoint = parameters.text(
             self, "checkpoint", "", "checkpoint directory or name of a shipped one; empty: the task's own"
         )
-        self._intrinsics: Float[np.ndarray, "3 3"] | None = None
         self._replay = parameters.text(
             self,
             "replay",
             "",
             "directory of the bag that is being replayed: decide as its record says; empty: live",
         )
-        # In a bag a robot state carries the frame's stamp.
-        self._join, self._lock = ObservationJoin(0 if self._replay else None), threading.Lock()
         self._latencies = RecentLatencies()
 
     def configure(self) -> None:
@@ -86,10 +79,9 @@ class PolicyNode(ShellNode):
         )
         self._chunks = self.create_lifecycle_publisher(ActionChunkMessage, topics.ACTION_CHUNK, qos.ANSWER)
         self.resources.callback(self._worker.stop)
-        self.create_subscription(CameraInfo, topics.CAMERA_INFO, self._camera_info, qos.SENSOR)
-        self.create_subscription(Image, topics.IMAGE, self._image, qos.SENSOR)
-        self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
-        self.create_subscription(RobotState, topics.ROBOT_STATE, self._robot_state, qos.SENSOR)
+        # In a bag a robot state carries the frame's stamp.
+        join = ObservationJoin(0 if self._replay else None)
+        self._observations = ObservationInput(self, self._worker.offer, join)
         self.create_subscription(ChunkExecution, names.CHUNK_EXECUTION, self._execution, qos.ANSWER)
         group = MutuallyExclusiveCallbackGroup()
         self.create_service(StartPolicy, names.START_POLICY, self._start, callback_group=group)
@@ -109,29 +101,10 @@ class PolicyNode(ShellNode):
         values = {
             "chunks": str(deadlines.chunks),
             "deadlines_missed": str(deadlines.missed),
-            "key_patches_without_frame": str(self._join.unmatched),
+            "key_patches_without_frame": str(self._observations.unmatched),
             **self._latencies.values(),
         }
         return Health(True, "deciding" if self._worker.deciding else "waiting for an episode", values)
-
-    def _camera_info(self, message: CameraInfo) -> None:
-        self._intrinsics = intrinsics_from_ros(message)
-
-    def _image(self, message: Image) -> None:
-        if self._intrinsics is not None:
-            frame = frame_from_ros(message, self._intrinsics)
-            with self._lock:
-                self._offer(self._join.frame(frame))
-
-    def _key_patches(self, message: KeyPatchArray) -> None:
-        patches = key_patches_of(message)
-        with self._lock:
-            self._offer(self._join.key_patches(patches))
-
-    def _robot_state(self, message: RobotState) -> None:
-        state = robot_state_of(message)
-        with self._lock:
-            self._join.state(state)
 
     def _execution(self, message: ChunkExecution) -> None:
         now_ns = stamp_ns_of(message)
@@ -139,10 +112,6 @@ class PolicyNode(ShellNode):
             self._worker.note_in_force(nanoseconds(message.chunk_stamp), now_ns)
         else:
             self._worker.note_held(now_ns)
-
-    def _offer(self, observation: Observation | None) -> None:
-        if observation is not None:
-            self._worker.offer(observation)
 
     def _start(self, request: StartPolicy.Request, response: StartPolicy.Response) -> StartPolicy.Response:
         timeout_s = request.timeout or FIRST_CHUNK_TIMEOUT_S

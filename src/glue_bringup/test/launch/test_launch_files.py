@@ -75,7 +75,8 @@ def test_what_cannot_work_ends_the_launch_with_one_clear_line(launch, file, argu
     assert launched.wait() == 1, launched.text
     (line,) = [line for line in launched.lines if "Caught exception in launch" in line]
     assert re.search(words, line), launched.text
-    assert "Traceback" not in launched.text, launched.text
+    # Another node that is told to end before its first line of ours has run says so as Python does.
+    assert launched.text.count("Traceback") <= launched.text.count("KeyboardInterrupt"), launched.text
 
 
 @pytest.mark.parametrize("file", ["sim", "real", "record", "replay"])
