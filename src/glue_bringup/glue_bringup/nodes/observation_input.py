@@ -5,19 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import numpy as np
 from glue_msgs.msg import KeyPatchArray, RobotState
-from jaxtyping import Float
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image
 
 from glue_bringup.loop.observation_join import ObservationJoin
 from glue_bringup.nodes import qos
+from glue_bringup.nodes.camera_input import CameraInput
 from glue_perception.bags import topics
 from glue_perception.bags.messages import key_patches_of
 from glue_perception.bags.robot_messages import robot_state_of
-from glue_perception.ros_conversions import frame_from_ros, intrinsics_from_ros
-from glue_perception.types import Observation
+from glue_perception.types import CameraFrame, Observation
 
 
 class ObservationInput:
@@ -34,9 +31,7 @@ class ObservationInput:
     ) -> None:
         self._offer = offer
         self._join, self._lock = join or ObservationJoin(), threading.Lock()
-        self._intrinsics: Float[np.ndarray, "3 3"] | None = None
-        node.create_subscription(CameraInfo, topics.CAMERA_INFO, self._camera_info, qos.SENSOR)
-        node.create_subscription(Image, topics.IMAGE, self._image, qos.SENSOR)
+        CameraInput(node, self._frame)
         node.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
         node.create_subscription(RobotState, topics.ROBOT_STATE, self._robot_state, qos.SENSOR)
 
@@ -45,14 +40,9 @@ class ObservationInput:
         """Key-patches whose frame never came."""
         return self._join.unmatched
 
-    def _camera_info(self, message: CameraInfo) -> None:
-        self._intrinsics = intrinsics_from_ros(message)
-
-    def _image(self, message: Image) -> None:
-        if self._intrinsics is not None:
-            frame = frame_from_ros(message, self._intrinsics)
-            with self._lock:
-                self._give(self._join.frame(frame))
+    def _frame(self, frame: CameraFrame) -> None:
+        with self._lock:
+            self._give(self._join.frame(frame))
 
     def _key_patches(self, message: KeyPatchArray) -> None:
         patches = key_patches_of(message)

@@ -5,28 +5,25 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
 from glue_msgs.msg import KeyPatchArray
 from glue_msgs.srv import ExtractKeypoints
-from jaxtyping import Float
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from sensor_msgs.msg import CameraInfo, Image
 
 from glue_bringup.loop.bag_task import redetections_of, task_to_replay
 from glue_bringup.loop.perception_worker import PerceptionWorker
 from glue_bringup.loop.recent_latencies import RecentLatencies
 from glue_bringup.nodes import names, parameters, qos
+from glue_bringup.nodes.camera_input import CameraInput
 from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
 from glue_bringup.task_config import load_task
 from glue_perception.bags import topics
 from glue_perception.bags.messages import key_patches_message
 from glue_perception.bags.reader import BagReader
-from glue_perception.errors import GlueError
 from glue_perception.nets.compute import Device
 from glue_perception.perception_config import PROFILES
 from glue_perception.pipeline import build_pipeline
 from glue_perception.redetection.config import RedetectionMode
-from glue_perception.ros_conversions import frame_from_ros, intrinsics_from_ros, ros_message
+from glue_perception.ros_conversions import ros_message
 from glue_perception.types import KeyPatches
 
 EXTRACTION_TIMEOUT_S = 30.0
@@ -55,7 +52,6 @@ class PerceptionNode(ShellNode):
             "directory of the bag that is being replayed: searches for lost objects are waited for and taken in as "
             "its record says; empty: live",
         )
-        self._intrinsics: Float[np.ndarray, "3 3"] | None = None
         self._tracked_share = 0.0
         self._latencies = RecentLatencies()
 
@@ -75,8 +71,7 @@ class PerceptionNode(ShellNode):
         self._worker = PerceptionWorker(pipeline, self._publish, self._latencies, self.die, redetections)
         self._patches = self.create_lifecycle_publisher(KeyPatchArray, topics.KEY_PATCHES, qos.ANSWER)
         self.resources.callback(self._worker.stop)
-        self.create_subscription(CameraInfo, topics.CAMERA_INFO, self._camera_info, qos.SENSOR)
-        self.create_subscription(Image, topics.IMAGE, self._image, qos.SENSOR)
+        CameraInput(self, self._worker.offer)
         self.create_service(
             ExtractKeypoints,
             names.EXTRACT_KEYPOINTS,
@@ -97,17 +92,6 @@ class PerceptionNode(ShellNode):
         words = "tracking" if self._worker.tracking else "no objects extracted yet"
         values = {"tracked_share": f"{self._tracked_share:.2f}", **self._latencies.values()}
         return Health(True, words, values)
-
-    def _camera_info(self, message: CameraInfo) -> None:
-        self._intrinsics = intrinsics_from_ros(message)
-
-    def _image(self, message: Image) -> None:
-        if self._intrinsics is None:
-            return
-        try:
-            self._worker.offer(frame_from_ros(message, self._intrinsics))
-        except GlueError as error:
-            self.get_logger().error(str(error), throttle_duration_sec=5.0)
 
     def _extract(
         self, request: ExtractKeypoints.Request, response: ExtractKeypoints.Response
