@@ -1,5 +1,6 @@
 """A recorder on streams that arrive when they like: what begins an episode, and what belongs to a frame."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from glue_policy.data.from_bags import training_set_of
 
 @pytest.fixture
 def live(tmp_path: Path) -> LiveRecorder:
-    return LiveRecorder(DemonstrationRecorder(tmp_path, {"task": "push_button"}))
+    return LiveRecorder(DemonstrationRecorder(tmp_path, {"task": "push_button"}), first_state_s=0.1)
 
 
 def see(live: LiveRecorder, *numbers: int) -> None:
@@ -116,6 +117,30 @@ def test_what_an_episode_cannot_begin_without(
     with pytest.raises(error):
         live.begin(lambda: find(found), {})
     assert live.state is RecorderState.IDLE
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_robot_state_is_waited_for(tmp_path: Path) -> None:
+    live = LiveRecorder(DemonstrationRecorder(tmp_path, {"task": "push_button"}))
+    late = threading.Timer(0.2, lambda: live.robot_state(state(0, stamp_ns(0))))
+
+    def search() -> KeyPatches:
+        live.frame(frame(0, stamp_ns(0)))
+        return find(0)
+
+    late.start()
+    assert live.begin(search, {}).is_dir()
+    late.join()
+    live.close()
+
+
+def test_closing_ends_the_wait_for_a_robot_state(tmp_path: Path) -> None:
+    live = LiveRecorder(DemonstrationRecorder(tmp_path, {"task": "push_button"}), first_state_s=60.0)
+    ending = threading.Timer(0.1, live.close)
+    ending.start()
+    with pytest.raises(HardwareError, match="no robot state"):
+        live.begin(lambda: find(0), {})
+    ending.join()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -227,6 +227,7 @@ def run_node(make: Callable[[], ShellNode], arguments: Sequence[str] | None = No
         args=list(arguments) if arguments is not None else None,
         signal_handler_options=SignalHandlerOptions.NO,
     )
+    executor = MultiThreadedExecutor(THREADS)  # first: it cannot be interrupted while it is made
     signals = _Signals()
     node: ShellNode | None = None
     try:
@@ -236,7 +237,6 @@ def run_node(make: Callable[[], ShellNode], arguments: Sequence[str] | None = No
         # As in the real-time loop: no pauses of the collector among torch's objects, quick turns between threads.
         gc.freeze()
         sys.setswitchinterval(THREAD_SWITCH_S)
-        executor = MultiThreadedExecutor(THREADS)
         executor.add_node(node)
         signals.spin(executor)
         node.close()

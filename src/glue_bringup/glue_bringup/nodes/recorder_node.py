@@ -7,18 +7,16 @@ import threading
 from enum import StrEnum
 from pathlib import Path
 
-import numpy as np
 from glue_msgs.msg import ActionChunk, KeyPatchArray, RobotState, SafetyEvent, TargetPose
 from glue_msgs.srv import ExtractKeypoints, StartEpisode, StopEpisode
-from jaxtyping import Float
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
 from glue_bringup.loop.episode import HostKind
 from glue_bringup.loop.session import episode_metadata
 from glue_bringup.nodes import names, parameters, qos
 from glue_bringup.nodes.calls import call
+from glue_bringup.nodes.camera_input import CameraInput
 from glue_bringup.nodes.lifecycle import Health, ShellNode, run_node
 from glue_bringup.recording.audit import AuditConfig
 from glue_bringup.recording.demonstration_recorder import (
@@ -33,7 +31,6 @@ from glue_bringup.recording.said_metadata import said_metadata
 from glue_bringup.task_config import load_task
 from glue_perception.bags import messages, robot_messages, topics
 from glue_perception.errors import GlueError, QueryError
-from glue_perception.ros_conversions import frame_from_ros, intrinsics_from_ros
 from glue_perception.types import KeyPatches
 
 EXTRACTION_TIMEOUT_S = 30.0
@@ -81,7 +78,6 @@ class RecorderNode(ShellNode):
         self._simulated = parameters.switch(self, "simulated", False, "robot and camera are the twin's")
         self._profile = text(self, "profile", "", "as perception_node's, for the record")
         self._device = text(self, "device", "", "as perception_node's, for the record")
-        self._intrinsics: Float[np.ndarray, "3 3"] | None = None
         self._ending = threading.Event()
 
     def configure(self) -> None:
@@ -120,8 +116,7 @@ class RecorderNode(ShellNode):
 
     def _subscribe(self) -> None:
         subscribe, live = self.create_subscription, self._live
-        subscribe(CameraInfo, topics.CAMERA_INFO, self._camera_info, qos.SENSOR)
-        subscribe(Image, topics.IMAGE, self._image, qos.SENSOR_ALL)
+        CameraInput(self, live.frame, qos.SENSOR_ALL)
         state_of, target_of = robot_messages.robot_state_of, robot_messages.target_of
         subscribe(RobotState, topics.ROBOT_STATE, lambda m: live.robot_state(state_of(m)), qos.SENSOR_ALL)
         subscribe(TargetPose, topics.TARGET, lambda m: live.target(*target_of(m)), qos.SENSOR_ALL)
@@ -135,17 +130,6 @@ class RecorderNode(ShellNode):
             qos.ANSWER,
         )
         subscribe(SafetyEvent, topics.SAFETY_EVENT, self._safety_event, qos.EVENT)
-
-    def _camera_info(self, message: CameraInfo) -> None:
-        self._intrinsics = intrinsics_from_ros(message)
-
-    def _image(self, message: Image) -> None:
-        if self._intrinsics is None:
-            return
-        try:
-            self._live.frame(frame_from_ros(message, self._intrinsics))
-        except GlueError as error:
-            self.get_logger().error(str(error), throttle_duration_sec=5.0)
 
     def _safety_event(self, message: SafetyEvent) -> None:
         event = messages.safety_event_of(message)

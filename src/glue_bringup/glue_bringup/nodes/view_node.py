@@ -8,16 +8,17 @@ import numpy as np
 from glue_msgs.msg import ActionChunk, KeyPatchArray, SafetyEvent
 from jaxtyping import Float
 from nav_msgs.msg import Path
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import Image
 
 from glue_bringup.loop.live_view import LiveView, ViewWorker
 from glue_bringup.nodes import names, parameters, qos
+from glue_bringup.nodes.camera_input import CameraInput
 from glue_bringup.nodes.lifecycle import ShellNode, run_node
 from glue_bringup.recording.episode_picture import EpisodePicture
 from glue_bringup.task_config import load_task
 from glue_perception.bags import messages, robot_messages, topics
 from glue_perception.errors import GlueError
-from glue_perception.ros_conversions import frame_from_ros, image_to_ros, intrinsics_from_ros, ros_message
+from glue_perception.ros_conversions import image_to_ros, ros_message
 from glue_perception.types import CameraFrame
 
 
@@ -36,7 +37,6 @@ class ViewNode(ShellNode):
             "the twin's camera, whose place is known: chunks are drawn into its image",
         )
         self._rate_hz = parameters.number(self, "rate_hz", 10.0, 1.0, 30.0, "pictures per second at most")
-        self._intrinsics: Float[np.ndarray, "3 3"] | None = None
 
     def configure(self) -> None:
         """Read the task and connect to the topics."""
@@ -47,8 +47,7 @@ class ViewNode(ShellNode):
         self.resources.callback(self._worker.stop)
         self._images = self.create_lifecycle_publisher(Image, names.VIEW_IMAGE, qos.SENSOR)
         self._paths = self.create_lifecycle_publisher(Path, names.VIEW_PATH, qos.ANSWER)
-        self.create_subscription(CameraInfo, topics.CAMERA_INFO, self._camera_info, qos.SENSOR)
-        self.create_subscription(Image, topics.IMAGE, self._image, qos.SENSOR)
+        CameraInput(self, self._view.frame)
         self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
         self.create_subscription(ActionChunk, topics.ACTION_CHUNK, self._chunk, qos.ANSWER)
         self.create_subscription(SafetyEvent, topics.SAFETY_EVENT, self._safety_event, qos.EVENT)
@@ -60,17 +59,6 @@ class ViewNode(ShellNode):
     def deactivate(self) -> None:
         """Stop drawing."""
         self._worker.stop()
-
-    def _camera_info(self, message: CameraInfo) -> None:
-        self._intrinsics = intrinsics_from_ros(message)
-
-    def _image(self, message: Image) -> None:
-        if self._intrinsics is None:
-            return
-        try:
-            self._view.frame(frame_from_ros(message, self._intrinsics))
-        except GlueError as error:
-            self.get_logger().error(str(error), throttle_duration_sec=5.0)
 
     def _key_patches(self, message: KeyPatchArray) -> None:
         self._view.key_patches(messages.key_patches_of(message))

@@ -29,6 +29,9 @@ the networks then take. 55 MB at 640 x 480."""
 
 STATES = 400
 
+FIRST_STATE_S = 20.0
+"""How long the first robot state may take: of nodes that are started together, the arm's is among the last."""
+
 
 class LiveRecorder:
     """Records every frame that went through perception, with its key-patches and the robot's state at its capture.
@@ -38,10 +41,12 @@ class LiveRecorder:
 
     Args:
         recorder: Gets what was joined; its audit gets all of it.
+        first_state_s: How long `begin` waits for the first robot state.
     """
 
-    def __init__(self, recorder: DemonstrationRecorder) -> None:
+    def __init__(self, recorder: DemonstrationRecorder, first_state_s: float = FIRST_STATE_S) -> None:
         self._recorder = recorder
+        self._first_state_s, self._state_came = first_state_s, threading.Event()
         self._lock = threading.Lock()
         self._recent: deque[CameraFrame] = deque(maxlen=RECENT_FRAMES)
         self._first: list[CameraFrame] | None = None
@@ -85,6 +90,11 @@ class LiveRecorder:
             raise NotReadyError(
                 f"an episode is {self._recorder.state.value}; give its verdict before the next one starts"
             )
+        self._state_came.wait(self._first_state_s)
+        if not self._states:
+            raise HardwareError(
+                f"no robot state has come for {self._first_state_s:g} s; is arm_node running?"
+            )
         with self._lock:
             self._first = []
             self._waiting.clear()
@@ -104,8 +114,6 @@ class LiveRecorder:
                     "the camera's frame in which the objects were found did not come to the recorder; is the "
                     "computer too busy?"
                 )
-            if not self._states:
-                raise HardwareError("no robot state has come; is arm_node running?")
             path = self._recorder.start(metadata, name)
             self._newest_ns, self.unmatched = -1, 0
             self._keep(frame, patches)
@@ -126,7 +134,8 @@ class LiveRecorder:
         return verdict(self._recorder)
 
     def close(self) -> None:
-        """Abort an episode that has no verdict."""
+        """Abort an episode that has no verdict; `begin` waits no longer."""
+        self._state_came.set()
         self._recorder.close()
 
     def frame(self, frame: CameraFrame) -> None:
@@ -141,6 +150,7 @@ class LiveRecorder:
         """Take a state as measured."""
         with self._lock:
             self._states.append(state)
+        self._state_came.set()
 
     def key_patches(self, patches: KeyPatches) -> None:
         """Take the key-patches of a frame."""

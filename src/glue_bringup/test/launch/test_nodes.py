@@ -168,13 +168,12 @@ def test_ctrl_c_ends_a_node_with_exit_code_0(tmp_path: Path) -> None:
         "-p",
         f"source:={picture}",
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    assert process.stderr is not None
-    lines = []
-    while "active" not in (line := process.stderr.readline()):
-        lines.append(line)
-        assert line, lines
-    process.send_signal(signal.SIGINT)
-    assert process.wait(START_S) == 0
-    assert "Traceback" not in process.stderr.read()
-    process.stderr.close()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr is not None
+        lines = []
+        while "active" not in (line := process.stderr.readline()):
+            lines.append(line)
+            assert line, lines
+        process.send_signal(signal.SIGINT)
+        assert process.wait(START_S) == 0
+        assert "Traceback" not in process.stderr.read()
