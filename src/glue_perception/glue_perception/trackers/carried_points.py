@@ -98,8 +98,12 @@ class CarriedPoints:
             self._groups[int(index)] = self._begin(int(index), gray, camera)
         result = xy_px.copy()
         for index, (group, past) in self._groups.items():
-            votes = self._votes(group, past, index, xy_px, sureness, camera)
-            agreed_place(group, votes, self._scale)
+            fellows = self._fellows(past, index, sureness)
+            left = np.linalg.norm(xy_px[fellows] - past.xy[fellows], axis=1) > _LEFT_PX * self._scale
+            if 2 * np.count_nonzero(~left) > len(fellows):
+                group.stay()
+            else:
+                self._elect(group, past, fellows[left], xy_px, camera)
             group.keep_near(2.0 * _RADIUS_PX * self._scale)
             if (self._frames + index) % _REFILL_FRAMES == 0:
                 self._refill(group, gray, camera)
@@ -151,20 +155,24 @@ class CarriedPoints:
         for group, place, ok in zip(groups, np.split(forward, ends), np.split(good, ends), strict=True):
             group.move(place, ok)
 
-    def _votes(
+    def _fellows(self, past: _Past, index: int, sureness: Float[np.ndarray, "n"]) -> Int[np.ndarray, "k"]:
+        """Return the other points of the same object that are seen, and were when `index` was last seen."""
+        same = self._object_of == self._object_of[index]
+        fellows: np.ndarray = np.flatnonzero(same & (sureness > 0.0) & (past.sureness > 0.0))
+        return fellows[fellows != index]
+
+    def _elect(
         self,
         group: Constellation,
         past: _Past,
-        index: int,
+        fellows: Int[np.ndarray, "k"],
         xy_px: Points,
-        sureness: Float[np.ndarray, "n"],
         camera: CameraMotion,
-    ) -> Votes:
-        """Return the corners that have left where they would rest, and the object's points that are still seen."""
+    ) -> None:
+        """Let those corners vote that have left where they would rest, and those points of the same object."""
         left = np.linalg.norm(group.xy - camera.from_first(group.home), axis=1) > _LEFT_PX * self._scale
-        fellow = (self._object_of == self._object_of[index]) & (sureness > 0.0) & (past.sureness > 0.0)
-        fellow &= np.linalg.norm(xy_px - past.xy, axis=1) > _LEFT_PX * self._scale
-        return Votes(group.model[left], group.xy[left], past.xy[fellow], xy_px[fellow])
+        votes = Votes(group.model[left], group.xy[left], past.xy[fellows], xy_px[fellows])
+        agreed_place(group, votes, self._scale)
 
     def _refill(self, group: Constellation, gray: Gray, camera: CameraMotion) -> None:
         """Take new corners around the guess in place of those that are gone: the object turns, hands come."""

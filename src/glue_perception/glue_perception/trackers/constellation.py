@@ -46,6 +46,10 @@ class Constellation:
     def __len__(self) -> int:
         return len(self.xy)
 
+    def stay(self) -> None:
+        """Take the point back to where it was last seen."""
+        self.place, self.linear, self.carried = self.origin.copy(), np.eye(2), False
+
     def add(self, xy: Points, home: Points) -> None:
         """Take more corners that were found where the point is taken to be now."""
         model = self.origin + (xy - self.place) @ np.linalg.inv(self.linear).T
