@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from glue_perception.trackers.camera_motion import CameraMotion
-from glue_perception.trackers.constellation import Constellation, Votes, agreed_place
+from glue_perception.trackers.constellation import PROVEN_FRAMES, Constellation, Votes, agreed_place
 from glue_perception.trackers.optical_flow import PyramidalFlow
 
 Points = Float[np.ndarray, "n 2"]
@@ -31,6 +31,9 @@ _MAX_FEATURES_IN_ALL = 144
 _SPACING_PX = 5.0
 _QUALITY = 0.02
 _REFILL_FRAMES = 5
+_LEAST_CORRELATION = 0.5
+_LOOK_SIDE = 9
+_FIXED_PX = 1.5
 _LEFT_PX = 3.0
 """A feature so far from where it would rest has moved; less is flow's noise, or a junction that slides."""
 
@@ -105,34 +108,42 @@ class CarriedPoints:
             else:
                 self._elect(group, past, fellows[left], xy_px, camera)
             group.keep_near(2.0 * _RADIUS_PX * self._scale)
+            group.prove(_FIXED_PX * self._scale)
             if (self._frames + index) % _REFILL_FRAMES == 0:
                 self._refill(group, gray, camera)
             if group.carried:
                 result[index] = np.clip(group.place, 0, self._size - 1)
-        self._past.append(_Past(gray, xy_px, sureness))
+        self._past.append(_Past(gray, xy_px.copy(), sureness.copy()))
         return result
 
     def rest(self, gray: Gray, xy_px: Points) -> None:
         """Take notice of a frame in which all points are seen beyond doubt."""
         self._groups.clear()
-        self._past.append(_Past(gray, xy_px, np.ones(len(xy_px))))
+        self._past.append(_Past(gray, xy_px.copy(), np.ones(len(xy_px))))
 
-    def forget(self, index: Int[np.ndarray, "k"]) -> None:
-        """Drop what is known of points that have been put elsewhere, as of now."""
+    def put(self, index: Int[np.ndarray, "k"], xy_px: Float[np.ndarray, "k 2"]) -> None:
+        """Drop what is known of points that have been put elsewhere."""
         for number in index.tolist():
             self._groups.pop(number, None)
         for past in self._past:
-            past.sureness[index] = 0.0
+            past.xy[index], past.sureness[index] = xy_px, 0.0
 
     def _begin(self, index: int, gray: Gray, camera: CameraMotion) -> tuple[Constellation, _Past]:
         """Return what lay around a point in the last frame in which it was as sure as it had been of late."""
         sureness = np.array([past.sureness[index] for past in self._past])
         good = np.flatnonzero((sureness > 0.0) & (sureness >= _AS_SURE * sureness.max()))
-        past = self._past[int(good[-1]) if len(good) else -1]
+        when = int(good[-1]) if len(good) else len(self._past) - 1
+        past, earlier = self._past[when], self._past[max(0, when - PROVEN_FRAMES)]
         group = Constellation(past.xy[index])
         found = self._corners(past.gray, group.place, np.zeros((0, 2)))
-        group.add(found, camera.to_first(found))
-        self._follow_one(group, past.gray, gray)
+        if len(found):
+            # A hand on its way is around the point too, but has not stood still beside it.
+            step = earlier.xy[index] - past.xy[index]
+            before, _ = self._flow.track(past.gray, earlier.gray, found, found + step, _LEVELS)
+            found = found[np.linalg.norm(before - found - step, axis=1) <= _FIXED_PX * self._scale]
+        group.add(found, camera.to_first(found), self._looks(past.gray, found), proven=True)
+        if len(group):
+            self._advance([group], past.gray, gray)
         return group, past
 
     def _follow(self, gray: Gray) -> None:
@@ -141,16 +152,14 @@ class CarriedPoints:
         if groups:
             self._advance(groups, self._past[-1].gray, gray)
 
-    def _follow_one(self, group: Constellation, source: Gray, target: Gray) -> None:
-        if len(group):
-            self._advance([group], source, target)
-
     def _advance(self, groups: Sequence[Constellation], source: Gray, target: Gray) -> None:
         xy = np.concatenate([group.xy for group in groups])
         forward, residual = self._flow.track(source, target, xy, xy, _LEVELS)
         back, residual_back = self._flow.track(target, source, forward, forward, _LEVELS)
         good = (residual <= _MAX_RESIDUAL) & np.isfinite(residual_back)
         good &= np.linalg.norm(back - xy, axis=1) <= _MAX_ROUND_TRIP_PX * self._scale
+        looks = np.concatenate([group.looks for group in groups])
+        good &= np.sum(self._looks(target, forward) * looks, axis=1) >= _LEAST_CORRELATION
         ends = np.cumsum([len(group) for group in groups])[:-1]
         for group, place, ok in zip(groups, np.split(forward, ends), np.split(good, ends), strict=True):
             group.move(place, ok)
@@ -171,6 +180,7 @@ class CarriedPoints:
     ) -> None:
         """Let those corners vote that have left where they would rest, and those points of the same object."""
         left = np.linalg.norm(group.xy - camera.from_first(group.home), axis=1) > _LEFT_PX * self._scale
+        left &= group.proven
         votes = Votes(group.model[left], group.xy[left], past.xy[fellows], xy_px[fellows])
         agreed_place(group, votes, self._scale)
 
@@ -179,7 +189,21 @@ class CarriedPoints:
         wanted = min(_FEATURES, max(_MIN_FEATURES, _MAX_FEATURES_IN_ALL // len(self._groups)))
         if len(group) < wanted:
             found = self._corners(gray, group.place, group.xy)[: wanted - len(group)]
-            group.add(found, camera.to_first(found))
+            group.add(found, camera.to_first(found), self._looks(gray, found), proven=False)
+
+    def _looks(self, gray: Gray, xy: Float[np.ndarray, "k 2"]) -> Float[np.ndarray, "k pixels"]:
+        """Return patches of mean 0 and length 1: what a corner is told from an edge that has taken its place by."""
+        steps = (np.arange(_LOOK_SIDE) - _LOOK_SIDE // 2) * self._scale
+        offset = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+        where = (xy[:, None] + offset).astype(np.float32)
+        if not len(where):
+            return np.zeros((0, len(offset)))
+        patch = cv2.remap(
+            gray, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        centred = patch - patch.mean(axis=1, keepdims=True)
+        looks: np.ndarray = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1.0)
+        return looks
 
     def _corners(self, gray: Gray, xy: Float[np.ndarray, "2"], taken: Points) -> Float[np.ndarray, "k 2"]:
         radius = round(_RADIUS_PX * self._scale)

@@ -18,10 +18,8 @@ _AGREE_UP_TO_PX = 40.0
 _STEP_PX = 12.0
 _INLIER = 0.3
 _LEAST_VOTES, _LEAST_WEIGHT = 2, 0.5
-_MIN_FOR_TURN = 5
-_MIN_SPREAD_PX = 10.0
-_MAX_TURN_PX = 6.0
-_SCALE_LIMITS = (0.6, 1.7)
+PROVEN_FRAMES = 5
+"""For so long a corner has to stand still relative to a point before it has a say in where that is."""
 
 
 class Constellation:
@@ -30,35 +28,52 @@ class Constellation:
     Attributes:
         origin: The point where it was last seen; the model's coordinates are px of that frame.
         place: Where it is taken to be now.
-        linear: Turn and scale of its surroundings since.
         carried: Whether it has ever been taken elsewhere.
         model: The corners as of when the point was last seen; later ones as they would have been.
         xy: The corners now.
         home: Where they would be in the episode's first frame, had they always rested.
+        looks: How they looked when they were taken.
+        proven: Which of them have kept their place relative to the point long enough to have a say.
     """
 
     def __init__(self, origin: Float[np.ndarray, "2"]) -> None:
         self.origin = self.place = origin.copy()
-        self.linear = np.eye(2)
         self.carried = False
         self.model = self.xy = self.home = np.zeros((0, 2))
+        self.looks = np.zeros((0, 0))
+        self.proven, self._fixed_frames = np.zeros(0, bool), np.zeros(0, int)
 
     def __len__(self) -> int:
         return len(self.xy)
 
     def stay(self) -> None:
         """Take the point back to where it was last seen."""
-        self.place, self.linear, self.carried = self.origin.copy(), np.eye(2), False
+        self.place, self.carried = self.origin.copy(), False
 
-    def add(self, xy: Points, home: Points) -> None:
+    def add(self, xy: Points, home: Points, looks: Float[np.ndarray, "k pixels"], proven: bool) -> None:
         """Take more corners that were found where the point is taken to be now."""
-        model = self.origin + (xy - self.place) @ np.linalg.inv(self.linear).T
+        model = self.origin + xy - self.place
+        self.looks = np.vstack([self.looks, looks]) if len(self) else looks
         self.model, self.xy = np.vstack([self.model, model]), np.vstack([self.xy, xy])
         self.home = np.vstack([self.home, home])
+        self.proven = np.concatenate([self.proven, np.full(len(xy), proven)])
+        self._fixed_frames = np.concatenate([self._fixed_frames, np.zeros(len(xy), int)])
 
     def move(self, xy: Points, ok: Bool[np.ndarray, "k"]) -> None:
         """Take the corners' new places; those that are not `ok` are dropped."""
-        self.model, self.xy, self.home = self.model[ok], xy[ok], self.home[ok]
+        self.model, self.xy, self.home, self.looks = self.model[ok], xy[ok], self.home[ok], self.looks[ok]
+        self.proven, self._fixed_frames = self.proven[ok], self._fixed_frames[ok]
+
+    def prove(self, tolerance_px: float) -> None:
+        """Let corners have a say that have stood still relative to the point for some frames; drop what passes by.
+
+        A hand that holds the thing has come to rest at it before it takes it away; an arm that passes has not.
+        """
+        vote = self.xy + self.origin - self.model
+        fixed = np.linalg.norm(vote - self.place, axis=1) <= tolerance_px
+        self._fixed_frames = self._fixed_frames + 1
+        self.proven = self.proven | (fixed & (self._fixed_frames >= PROVEN_FRAMES))
+        self.move(self.xy, fixed | self.proven)
 
     def keep_near(self, radius_px: float) -> None:
         """Drop corners that have nothing to do with the point any more."""
@@ -80,7 +95,7 @@ def agreed_place(group: Constellation, votes: Votes, scale: float) -> None:
     """Move `group` to the place that most votes agree on; where they do not, it stays.
 
     Every vote is the place at which the point is if it is fixed to what votes. Near ones count more, and places near
-    the last one. Where enough agree and are far enough apart, turn and scale are fitted to them.
+    the last one. Turn and scale are left to that: fitted to what is around a point, they run away within seconds.
 
     Args:
         group: Is moved.
@@ -92,7 +107,7 @@ def agreed_place(group: Constellation, votes: Votes, scale: float) -> None:
     if len(xy) < _LEAST_VOTES:
         return
     weight = _weights(group.origin, votes, scale)
-    place = xy + (group.origin - model) @ group.linear.T
+    place = xy + group.origin - model
     travelled = np.linalg.norm(xy - model, axis=1)
     tolerance = _AGREE_PX * scale + _AGREE_SHARE * np.minimum(travelled, _AGREE_UP_TO_PX * scale)
     apart = np.linalg.norm(place[:, None] - place[None], axis=2)
@@ -106,8 +121,6 @@ def agreed_place(group: Constellation, votes: Votes, scale: float) -> None:
     share = agreement[best] * weight
     share /= share.sum()
     group.place, group.carried = share @ place, True
-    if np.count_nonzero(inlier) >= _MIN_FOR_TURN:
-        _turn(group, model, xy, share, scale)
 
 
 def _weights(origin: Float[np.ndarray, "2"], votes: Votes, scale: float) -> Float[np.ndarray, "votes"]:
@@ -115,23 +128,3 @@ def _weights(origin: Float[np.ndarray, "2"], votes: Votes, scale: float) -> Floa
     fellow = np.linalg.norm(votes.fellow_model - origin, axis=1) / (_FELLOW_NEAR_PX * scale)
     # The object's own points are surely on it: their say reaches further.
     return np.concatenate([np.exp(-(corner**2) / 2), _FELLOW_WEIGHT * np.exp(-fellow)])
-
-
-def _turn(
-    group: Constellation, model: Points, xy: Points, share: Float[np.ndarray, "votes"], scale: float
-) -> None:
-    """Fit turn and scale to the votes; kept only if they change the place by little."""
-    mean_model, mean_xy = share @ model, share @ xy
-    p, q = model - mean_model, xy - mean_xy
-    spread = float(share @ np.sum(p * p, axis=1))
-    if spread < (_MIN_SPREAD_PX * scale) ** 2:
-        return
-    cosine = float(share @ np.sum(p * q, axis=1)) / spread
-    sine = float(share @ (p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0])) / spread
-    linear = np.array([[cosine, -sine], [sine, cosine]])
-    place = mean_xy + linear @ (group.origin - mean_model)
-    low, high = _SCALE_LIMITS
-    near = np.linalg.norm(place - group.place) <= _MAX_TURN_PX * scale
-    if near and low <= np.hypot(cosine, sine) <= high:
-        group.place = place
-        group.linear = 0.7 * group.linear + 0.3 * linear

@@ -184,7 +184,7 @@ class _State:
         place, carried = self._moving.replace(frame.rgb, _gray(frame), index, xy_px)
         self._rest.settle(index, frame.rgb, xy_px, self._camera.to_first(place))
         self._hidden.put(index, place)
-        self._carried.forget(index)
+        self._carried.put(index, place)
         self._xy = self._xy.copy()
         self._xy[index], self._visible[index] = place, carried
         self._still_frames[index] = 0
