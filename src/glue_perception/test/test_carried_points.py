@@ -13,6 +13,13 @@ from glue_perception.types import Keypoints
 
 TABLE = table()
 HOME = np.array([300.0, 260.0])
+NO_VOTES = np.zeros((0, 2))
+
+
+def moved(xy: np.ndarray, x: float, y: float) -> np.ndarray:
+    return xy + np.array([x, y])
+
+
 SIDE = 60
 
 
@@ -52,7 +59,7 @@ def guesses(images, xy, objects, sureness) -> list[np.ndarray]:
 
 def test_a_hidden_point_goes_where_its_surroundings_go() -> None:
     offset = np.array([20.0, 18.0])
-    poses = [(HOME + [1.5 * k, -1.0 * k], 0.003 * k, 1.0 + 0.002 * k) for k in range(50)]
+    poses = [(moved(HOME, 1.5 * k, -1.0 * k), 0.003 * k, 1.0 + 0.002 * k) for k in range(50)]
     images = [thing(*pose) for pose in poses]
     xy = (HOME + offset)[None]
     got = guesses(images, xy, [np.array([0])], lambda k: (xy, np.zeros(1)))
@@ -63,20 +70,20 @@ def test_a_hidden_point_goes_where_its_surroundings_go() -> None:
 
 def test_it_starts_from_the_frame_in_which_the_point_was_last_sure() -> None:
     """The tracker clings to the old place for some frames, ever less sure, before it gives up."""
-    images = [thing(HOME)] * 5 + [thing(HOME + [2.0 * k, 0.0]) for k in range(25)]
-    xy = (HOME + [20.0, 18.0])[None]
+    images = [thing(HOME)] * 5 + [thing(moved(HOME, 2.0 * k, 0.0)) for k in range(25)]
+    xy = (moved(HOME, 20.0, 18.0))[None]
 
     def sureness(k):
         sure = 1.0 if k < 5 else 0.6 if k < 11 else 0.0
         return xy, np.array([sure])
 
     last = guesses(images, xy, [np.array([0])], sureness)[-1]
-    assert np.linalg.norm(last[0] - (xy[0] + [48.0, 0.0])) < 3.0
+    assert np.linalg.norm(last[0] - (moved(xy[0], 48.0, 0.0))) < 3.0
 
 
 def test_what_is_seen_is_left_alone_and_so_is_a_hidden_point_in_a_still_scene() -> None:
     images = [thing(HOME)] * 40
-    xy = np.stack([HOME, HOME + [20.0, 10.0]])
+    xy = np.stack([HOME, moved(HOME, 20.0, 10.0)])
     for guess in guesses(images, xy, [np.arange(2)], lambda k: (xy, np.array([1.0, 0.0]))):
         np.testing.assert_array_equal(guess, xy)
 
@@ -87,15 +94,15 @@ def test_a_point_stays_while_most_of_its_object_rests() -> None:
     def image(k):
         return box(thing(HOME), 310 + 4 * k, 200, 350 + 4 * k, 300, (60, 60, 70)) if k else thing(HOME)
 
-    xy = np.stack([HOME + [-22.0, d] for d in (-15.0, 0.0, 15.0)] + [HOME + [22.0, 0.0]])
+    xy = np.stack([moved(HOME, -22.0, d) for d in (-15.0, 0.0, 15.0)] + [moved(HOME, 22.0, 0.0)])
     sure = np.array([1.0, 1.0, 1.0, 0.0])
     for guess in guesses([image(k) for k in range(30)], xy, [np.arange(4)], lambda k: (xy, sure)):
         np.testing.assert_array_equal(guess, xy)
 
 
 def test_guesses_stay_in_the_image_when_the_thing_leaves_it() -> None:
-    images = [thing(HOME + [0.0, 6.0 * k]) for k in range(60)]
-    xy = (HOME + [0.0, 20.0])[None]
+    images = [thing(moved(HOME, 0.0, 6.0 * k)) for k in range(60)]
+    xy = (moved(HOME, 0.0, 20.0))[None]
     for guess in guesses(images, xy, [np.array([0])], lambda k: (xy, np.zeros(1))):
         assert np.all((guess >= 0) & (guess <= [639, 479]))
 
@@ -106,7 +113,7 @@ def test_a_point_under_a_hand_is_hidden_and_guessed_where_the_hand_takes_it() ->
 
     def image(center, hand):
         drawn = thing(center)
-        x, y = np.rint(center + [8.0, -hand]).astype(int)
+        x, y = np.rint(moved(center, 8.0, -hand)).astype(int)
         rows = np.random.default_rng(1).integers(90, 240, (8, 1, 1), dtype=np.uint8)
         if hand < 100:
             pads = np.repeat(np.repeat(np.tile(rows, (1, 4, 3)), 8, axis=0), 8, axis=1)
@@ -116,7 +123,7 @@ def test_a_point_under_a_hand_is_hidden_and_guessed_where_the_hand_takes_it() ->
         return drawn
 
     path = [(HOME, max(5, 110 - 3 * k)) for k in range(45)] + [
-        (HOME + [-1.5 * k, -1.0 * k], 5) for k in range(50)
+        (moved(HOME, -1.5 * k, -1.0 * k), 5) for k in range(50)
     ]
     keypoints = Keypoints((HOME + offset)[None], np.zeros(1, int), np.zeros(1, int))
     tracker = LucasKanadeTracker()
@@ -131,8 +138,8 @@ def test_a_point_under_a_hand_is_hidden_and_guessed_where_the_hand_takes_it() ->
 
 
 def test_a_point_that_is_put_elsewhere_is_not_fetched_back() -> None:
-    grays = [gray(thing(HOME + [2.0 * k, 0.0])) for k in range(40)]
-    xy, elsewhere = (HOME + [20.0, 18.0])[None], np.array([[100.0, 100.0]])
+    grays = [gray(thing(moved(HOME, 2.0 * k, 0.0))) for k in range(40)]
+    xy, elsewhere = (moved(HOME, 20.0, 18.0))[None], np.array([[100.0, 100.0]])
     camera = CameraMotion(grays[0])
     carried = CarriedPoints(grays[0], xy, [np.array([0])], 1.0)
     for image in grays[1:20]:
@@ -147,8 +154,7 @@ def test_votes_that_do_not_agree_move_nothing() -> None:
     rng = np.random.default_rng(0)
     model = group.origin + rng.uniform(-20, 20, (6, 2))
     scattered = model + np.array([[30.0, 0], [-30, 0], [0, 30], [0, -30], [60, 60], [-60, 60]])
-    none = np.zeros((0, 2))
-    agreed_place(group, Votes(model, scattered, none, none), 1.0)
+    agreed_place(group, Votes(model, scattered, NO_VOTES, NO_VOTES), 1.0)
     assert not group.carried
     np.testing.assert_array_equal(group.place, group.origin)
 
@@ -158,8 +164,7 @@ def test_the_place_is_the_one_that_most_votes_agree_on(wrong) -> None:
     group = Constellation(np.array([50.0, 50.0]))
     rng = np.random.default_rng(1)
     model = group.origin + rng.uniform(-20, 20, (12, 2))
-    xy = model + [9.0, -4.0]
+    xy = moved(model, 9.0, -4.0)
     xy[:wrong] += rng.uniform(10, 20, (wrong, 2))
-    none = np.zeros((0, 2))
-    agreed_place(group, Votes(model, xy, none, none), 1.0)
+    agreed_place(group, Votes(model, xy, NO_VOTES, NO_VOTES), 1.0)
     assert np.linalg.norm(group.place - [59.0, 46.0]) < 0.5

@@ -168,7 +168,7 @@ class CarriedPoints:
         """Return the other points of the same object that are seen, and were when `index` was last seen."""
         same = self._object_of == self._object_of[index]
         fellows: np.ndarray = np.flatnonzero(same & (sureness > 0.0) & (past.sureness > 0.0))
-        return fellows[fellows != index]
+        return np.setdiff1d(fellows, [index])
 
     def _elect(
         self,
