@@ -28,6 +28,8 @@ _RADIUS_PX = 32.0
 _FEATURES = 24
 _MIN_FEATURES = 8
 _MAX_FEATURES_IN_ALL = 144
+_BEGIN_PER_FRAME = 3
+"""When an arm covers a whole object at once, its points are taken up in turn; the past is kept for that."""
 _SPACING_PX = 5.0
 _QUALITY = 0.02
 _REFILL_FRAMES = 5
@@ -75,7 +77,7 @@ class CarriedPoints:
             self._object_of[members] = number
         self._past: deque[_Past] = deque([_Past(gray, xy_px.copy(), np.ones(len(xy_px)))], _PAST_FRAMES)
         self._groups: dict[int, tuple[Constellation, _Past]] = {}
-        self._frames = 0
+        self._frames, self._wanted = 0, _FEATURES
 
     def update(
         self,
@@ -97,8 +99,9 @@ class CarriedPoints:
         for index in self._groups.keys() - set(hidden.tolist()):
             del self._groups[index]
         self._follow(gray)
-        for index in hidden[[int(i) not in self._groups for i in hidden]] if len(hidden) else hidden:
-            self._groups[int(index)] = self._begin(int(index), gray, camera)
+        self._wanted = max(_MIN_FEATURES, min(_FEATURES, _MAX_FEATURES_IN_ALL // max(1, len(hidden))))
+        for index in [i for i in hidden.tolist() if i not in self._groups][:_BEGIN_PER_FRAME]:
+            self._groups[index] = self._begin(index, gray, camera)
         result = xy_px.copy()
         for index, (group, past) in self._groups.items():
             fellows = self._fellows(past, index, sureness)
@@ -135,7 +138,7 @@ class CarriedPoints:
         when = int(good[-1]) if len(good) else len(self._past) - 1
         past, earlier = self._past[when], self._past[max(0, when - PROVEN_FRAMES)]
         group = Constellation(past.xy[index])
-        found = self._corners(past.gray, group.place, np.zeros((0, 2)))
+        found = self._corners(past.gray, group.place, np.zeros((0, 2)))[: self._wanted]
         if len(found):
             # A hand on its way is around the point too, but has not stood still beside it.
             step = earlier.xy[index] - past.xy[index]
@@ -186,9 +189,8 @@ class CarriedPoints:
 
     def _refill(self, group: Constellation, gray: Gray, camera: CameraMotion) -> None:
         """Take new corners around the guess in place of those that are gone: the object turns, hands come."""
-        wanted = min(_FEATURES, max(_MIN_FEATURES, _MAX_FEATURES_IN_ALL // len(self._groups)))
-        if len(group) < wanted:
-            found = self._corners(gray, group.place, group.xy)[: wanted - len(group)]
+        if len(group) < self._wanted:
+            found = self._corners(gray, group.place, group.xy)[: self._wanted - len(group)]
             group.add(found, camera.to_first(found), self._looks(gray, found), proven=False)
 
     def _looks(self, gray: Gray, xy: Float[np.ndarray, "k 2"]) -> Float[np.ndarray, "k pixels"]:
