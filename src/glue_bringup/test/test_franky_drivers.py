@@ -206,6 +206,7 @@ def test_a_fault_is_told_by_its_cause_and_recover_brings_the_arm_back(robot, ind
     assert error.fault is fault, str(error)
     assert advice in str(error)
     arm.stop()
+    assert wait_until(lambda: arm._robot.state.robot_mode.name == "Reflex", 20.0)
     with pytest.raises(ArmFaultError, match="mode Reflex"):
         arm.start()
     before = arm.state().T_base_ee
