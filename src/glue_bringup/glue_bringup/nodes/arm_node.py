@@ -140,6 +140,10 @@ class ArmNode(ShellNode):
         for name in ("_worker", "_report", "_gripper"):
             self.__dict__.pop(name, None)
 
+    def step_s(self) -> float:
+        """Return how long the worker has been at its step."""
+        return self._worker.step_s
+
     def diagnose(self) -> Health:
         """Return how control fares."""
         holds = {f"holds_{reason}": str(count) for reason, count in sorted(self._worker.holds.items())}

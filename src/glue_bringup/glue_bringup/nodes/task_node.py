@@ -212,7 +212,9 @@ class TaskNode(ShellNode):
         while (end := watch.end(self._done.is_set(), self._cancelled())) is None:
             self._check()
             self._feedback(handle, "running", watch.elapsed_s)
+            asleep_s = time.monotonic()
             time.sleep(FEEDBACK_PERIOD_S)
+            self._check_pace(time.monotonic() - asleep_s)
         return end, watch.elapsed_s
 
     def _stop(self) -> None:
@@ -266,6 +268,11 @@ class TaskNode(ShellNode):
             raise TaskRunError(R.NODE_LOST, f"{gone(lost)}; run the task again once it is back")
         if self._mode == FAULT:
             raise TaskRunError(R.ROBOT_REFUSED, f"{self._reason}; call {names.RECOVER_FROM_ERROR}")
+
+    def _check_pace(self, slept_s: float) -> None:
+        """TaskRunError if this process was stopped for so long that the others have ended the episode."""
+        if slept_s > FEEDBACK_PERIOD_S + self.lease_s + EPISODE_OVER_S:
+            raise TaskRunError(R.NODE_LOST, f"task_node stood still for {slept_s:.1f} s; run the task again")
 
     def _wait(self, name: str, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Wait for a service; return whether it came. TaskRunError if the node ends or the robot fails meanwhile."""
