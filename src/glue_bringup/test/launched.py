@@ -17,6 +17,14 @@ from glue_bringup.task_config import TASKS_DIRECTORY
 
 LAUNCH = Path(__file__).parents[1] / "launch"
 DOMAIN_ID = os.getpid() % 100
+DOMAIN = {
+    **os.environ,
+    "GLUE_PYTHON": sys.executable,
+    "ROS_PYTHON_CHECK_FIELDS": "1",
+    "ROS_DOMAIN_ID": str(DOMAIN_ID),
+}
+"""Environment of whatever takes part in the graph under test."""
+
 START_S = 240.0
 """On a loaded machine the imports alone take tens of seconds."""
 
@@ -54,14 +62,12 @@ class Launched:
 
     def __init__(self, file: str, *arguments: str) -> None:
         self.lines: list[str] = []
-        environment = {**os.environ, "GLUE_PYTHON": sys.executable, "ROS_PYTHON_CHECK_FIELDS": "1"}
-        environment["ROS_DOMAIN_ID"] = str(DOMAIN_ID)
         self.process = subprocess.Popen(
             ["ros2", "launch", str(LAUNCH / file), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=environment,
+            env=DOMAIN,
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read)

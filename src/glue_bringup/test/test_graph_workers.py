@@ -334,7 +334,6 @@ class TestPeers:
         peers.note_life("perception_node", 8)
         assert peers.lost() == ()
 
-
     def test_who_hangs_is_missed_until_it_goes_on(self) -> None:
         now_s = [10.0]
         peers = Peers(lambda: now_s[0])

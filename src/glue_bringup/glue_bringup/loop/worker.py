@@ -89,7 +89,7 @@ class Worker:
 
     @property
     def step_s(self) -> float:
-        """How long the step under way has taken; 0 between steps and while a request is served, which may take long."""
+        """How long the step under way has taken; 0 between steps, and in a request, which may take long."""
         begun_s = self._step_begun_s
         return 0.0 if begun_s is None else time.monotonic() - begun_s
 

@@ -2,10 +2,11 @@
 
 A killed process says no goodbye, and DDS by default takes ten seconds to notice. So every active node has a writer on
 `/glue/alive/NODE` that has to give a sign of life within a short lease. DDS gives it from a thread of its own, in
-C or C++, so that a busy interpreter raises no alarm; a process that is stopped stops giving it. A worker's thread that
-hangs does not, so the node watches that one itself and says so in its messages. After a false alarm (a machine so loaded that even that thread comes
-too late) Cyclone DDS counts a writer as alive again only at its next message; so there are messages, too. They say
-when the node was activated: one that was quickly started again is recognised by that.
+C or C++, so that a busy interpreter raises no alarm; a process that is stopped gives none. Where only the worker's
+thread hangs, DDS knows nothing of it; so the node watches its worker itself and says so in its messages. After a
+false alarm (a machine so loaded that even the thread of DDS comes too late) Cyclone DDS counts a writer as alive
+again only at its next message: one more reason for messages. They say when the node was activated: one that was
+quickly started again is recognised by that.
 """
 
 from __future__ import annotations
@@ -67,8 +68,9 @@ class Beacon:
             hangs = self._step_s() > self._limit_s
             self._publisher.publish(UInt64(data=HANGS if hangs else life))
             if hangs and not hung:
-                words = f"a step takes longer than {self._limit_s:.2g} s: until it ends the others do without this node"
-                self._node.get_logger().error(words)
+                self._node.get_logger().error(
+                    f"a step takes longer than {self._limit_s:.2g} s: this node counts as gone until it ends"
+                )
             hung = hangs
             self._stopping.wait(MESSAGE_PERIOD_S)
 

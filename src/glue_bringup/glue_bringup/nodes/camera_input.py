@@ -12,6 +12,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from glue_bringup.nodes import qos
 from glue_bringup.nodes.entities import EntityNode
 from glue_perception.bags import topics
+from glue_perception.errors import InvalidValueError
 from glue_perception.ros_conversions import frame_from_ros, intrinsics_from_ros
 from glue_perception.types import CameraFrame
 
@@ -34,7 +35,12 @@ class CameraInput:
         node.create_subscription(Image, topics.IMAGE, self._image, quality)
 
     def _camera_info(self, message: CameraInfo) -> None:
-        self._intrinsics = intrinsics_from_ros(message)
+        intrinsics = intrinsics_from_ros(message)
+        if not np.isfinite(intrinsics).all() or min(intrinsics[0, 0], intrinsics[1, 1]) <= 0.0:
+            raise InvalidValueError(
+                f"its matrix K {np.round(intrinsics, 1).tolist()} is no camera's; is the camera calibrated?"
+            )
+        self._intrinsics = intrinsics
 
     def _image(self, message: Image) -> None:
         if self._intrinsics is not None:

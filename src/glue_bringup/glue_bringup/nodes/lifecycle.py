@@ -256,4 +256,5 @@ def run_node(make: Callable[[], ShellNode], arguments: Sequence[str] | None = No
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
+        gc.unfreeze()  # what is frozen is not freed at the end either, of which nanobind (ruckig) complains
     return node.exit_code

@@ -18,19 +18,25 @@ rclpy = pytest.importorskip("rclpy", reason="needs a sourced ROS 2 Jazzy")
 
 from glue_msgs.msg import KeyPatchArray  # noqa: E402
 from launched import DOMAIN_ID, START_S  # noqa: E402
+from rcl_interfaces.msg import Log  # noqa: E402
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor  # noqa: E402
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.node import Node  # noqa: E402
+from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
-from glue_bringup.nodes import qos  # noqa: E402
+from glue_bringup.nodes import camera_input, qos  # noqa: E402
 from glue_bringup.nodes.camera_node import CameraNode  # noqa: E402
 from glue_bringup.nodes.perception_node import PerceptionNode  # noqa: E402
 from glue_bringup.nodes.policy_node import PolicyNode  # noqa: E402
+from glue_bringup.nodes.recorder_node import RecorderNode  # noqa: E402
 from glue_bringup.nodes.sim_node import SimNode  # noqa: E402
 from glue_bringup.nodes.task_node import TaskNode  # noqa: E402
+from glue_bringup.nodes.view_node import ViewNode  # noqa: E402
 from glue_perception.bags import topics  # noqa: E402
 from glue_perception.errors import ConfigError  # noqa: E402
+from glue_perception.ros_conversions import camera_info_to_ros, image_to_ros  # noqa: E402
+from glue_perception.types import CameraFrame  # noqa: E402
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]
 
@@ -177,3 +183,39 @@ def test_ctrl_c_ends_a_node_with_exit_code_0(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(START_S) == 0
         assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("kind", [PerceptionNode, PolicyNode, RecorderNode, ViewNode])
+def test_an_image_that_cannot_be_used_is_said_and_the_next_one_is_taken(
+    kind: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[CameraFrame] = []
+    frame_from_ros = camera_input.frame_from_ros
+
+    def noting(*arguments: Any) -> CameraFrame:
+        taken.append(frame_from_ros(*arguments))
+        return taken[-1]
+
+    monkeypatch.setattr(camera_input, "frame_from_ros", noting)
+    frame = CameraFrame(10**18, "camera", np.zeros((24, 32, 3), np.uint8), np.diag([30.0, 30.0, 1.0]))
+    with made(kind, out=tmp_path) as node:
+        assert (node.trigger_configure(), node.trigger_activate()) == (OK, OK)
+        camera = Node("camera")
+        said: list[Log] = []
+        camera.create_subscription(Log, "/rosout", said.append, 100)
+        images = camera.create_publisher(Image, topics.IMAGE, qos.SENSOR)
+        infos = camera.create_publisher(CameraInfo, topics.CAMERA_INFO, qos.SENSOR)
+        good, bad = image_to_ros(frame), image_to_ros(frame)
+        bad.step = 16
+
+        def sent(image: Image, came: Callable[[], bool]) -> bool:
+            infos.publish(camera_info_to_ros(frame))
+            images.publish(image)
+            rclpy.spin_once(camera, timeout_sec=0.05)
+            return came()
+
+        words = f"a message on {topics.IMAGE} was left out: an image of 32 x 24 rgb8 with 16 bytes a row"
+        until(lambda: sent(bad, lambda: any(words in log.msg for log in said)))
+        assert not taken
+        until(lambda: sent(good, lambda: bool(taken)))
+        camera.destroy_node()
