@@ -39,6 +39,11 @@ CALL_TIMEOUT_S = 150.0
 STOP_TIMEOUT_S = 5.0
 RECORD_TIMEOUT_S = 60.0
 FEEDBACK_PERIOD_S = 0.2
+GRAPH_WAIT_S = 600.0
+"""How long run_on_start waits for the other nodes: on a busy computer, or with large weights, they take minutes."""
+
+GRAPH_LOG_S = 10.0
+GRAPH_POLL_S = 0.1
 POLL_S = 0.02
 
 OFFERED_BY = {
@@ -114,9 +119,28 @@ class TaskNode(ShellNode):
 
     def _send_own_goal(self) -> None:
         self._timer.cancel()
-        self._own.wait_for_server(10.0)
+        try:
+            self._wait_for_the_graph()
+        except NotReadyError as error:
+            if not self._ending.is_set():
+                self.die(error)
+            return
         goal = RunTask.Goal(task=self._task.task, seed=self._seed)
         self._own.send_goal_async(goal).add_done_callback(self._own_goal_sent)
+
+    def _wait_for_the_graph(self) -> None:
+        """Wait for those who are started together with this node; NotReadyError if they do not come."""
+        wanted = [*OFFERED_BY, *([names.START_EPISODE] if self._record else [])]
+        waits = {name: self._helpers[name].service_is_ready for name in wanted}
+        waits[names.RUN_TASK] = self._own.server_is_ready
+        deadline_s, silent_until_s = time.monotonic() + GRAPH_WAIT_S, time.monotonic() + GRAPH_LOG_S
+        while missing := [name for name, ready in waits.items() if not ready()]:
+            now_s = time.monotonic()
+            if now_s > silent_until_s:
+                self.get_logger().info(f"waiting for {', '.join(missing)}")
+                silent_until_s = now_s + GRAPH_LOG_S
+            if now_s > deadline_s or self._ending.wait(GRAPH_POLL_S):
+                raise NotReadyError(f"{', '.join(missing)}: not there within {GRAPH_WAIT_S:g} s; see /diagnostics")
 
     def _own_goal_sent(self, future: Any) -> None:
         future.result().get_result_async().add_done_callback(self._own_goal_ended)

@@ -29,7 +29,7 @@ the networks then take. 55 MB at 640 x 480."""
 
 STATES = 400
 
-FIRST_STATE_S = 20.0
+FIRST_STATE_S = 60.0
 """How long the first robot state may take: of nodes that are started together, the arm's is among the last."""
 
 
