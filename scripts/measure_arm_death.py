@@ -2,8 +2,8 @@
 
 python scripts/measure_arm_death.py --repetitions 10
 
-The driver is arm_node's, in a process of its own, which is killed while the arm moves at the task's top speed. The joints
-are those of the simulation, 200 times a second.
+The driver is arm_node's, in a process of its own, which is killed while the arm moves at the task's top speed. The
+joints are those of the simulation, 200 times a second.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def measure(task: TaskConfig, seed: int) -> tuple[float, float, float]:
     with robot(task, seed) as (address, states):
         command = [sys.executable, __file__, "--task", task.task, "--drive", address]
         driver = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert driver.stdout is not None
+        assert driver.stdout is not None  # noqa: S101 - asked for above
         fast = threading.Thread(target=driver.stdout.readline)
         fast.start()
         while not killed_ns or stamps[-1] < killed_ns + AFTER_S * 1e9:

@@ -338,7 +338,12 @@ class TestPeers:
         now_s = [10.0]
         peers = Peers(lambda: now_s[0])
         peers.note_hang("camera_node", True)
-        assert peers.lost() == ()  # never seen at work
+        assert peers.lost() == ("camera_node",)
+        peers.forget_lost()
+        assert peers.lost() == ()
+        peers.note_hang("camera_node", True)  # it says so again and again
+        assert peers.lost() == ("camera_node",)
+        peers.note_hang("camera_node", False)
         peers.note("policy_node", True)
         peers.note_hang("policy_node", True)
         assert peers.lost() == ("policy_node",) and not peers.is_down("policy_node")

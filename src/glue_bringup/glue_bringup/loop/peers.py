@@ -36,10 +36,15 @@ class Peers:
         """Take note that a part is there, or is no more."""
         with self._lock:
             (self._down.discard if alive else self._down.add)(name)
+            if not alive:
+                self._hung.discard(name)
             self._update(name)
 
     def note_hang(self, name: str, hangs: bool) -> None:
-        """Take note that a part says of itself that it does not get on with its work, or that it does again."""
+        """Take note that a part says of itself that it does not get on with its work, or that it does.
+
+        One that hangs is missed also if it was never seen at work, and by an episode that begins meanwhile.
+        """
         with self._lock:
             (self._hung.add if hangs else self._hung.discard)(name)
             self._update(name)
@@ -86,7 +91,7 @@ class Peers:
             if since_s is not None and self._clock_s() - since_s >= EPISODE_OVER_S:
                 self._replaced.add(name)
             self._lost_since_s[name] = None
-        elif name in self._lost_since_s and since_s is None:
+        elif since_s is None and (name in self._lost_since_s or name in self._hung):
             self._lost_since_s[name] = self._clock_s()
 
 

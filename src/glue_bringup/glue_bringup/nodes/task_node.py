@@ -140,7 +140,9 @@ class TaskNode(ShellNode):
                 self.get_logger().info(f"waiting for {', '.join(missing)}")
                 silent_until_s = now_s + GRAPH_LOG_S
             if now_s > deadline_s or self._ending.wait(GRAPH_POLL_S):
-                raise NotReadyError(f"{', '.join(missing)}: not there within {GRAPH_WAIT_S:g} s; see /diagnostics")
+                raise NotReadyError(
+                    f"{', '.join(missing)}: not there within {GRAPH_WAIT_S:g} s; see /diagnostics"
+                )
 
     def _own_goal_sent(self, future: Any) -> None:
         future.result().get_result_async().add_done_callback(self._own_goal_ended)

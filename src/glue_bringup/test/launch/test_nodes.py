@@ -26,7 +26,9 @@ from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
 from glue_bringup.nodes import camera_input, qos  # noqa: E402
+from glue_bringup.nodes.beacon import LEASES_PER_STEP  # noqa: E402
 from glue_bringup.nodes.camera_node import CameraNode  # noqa: E402
+from glue_bringup.nodes.lifecycle import ShellNode  # noqa: E402
 from glue_bringup.nodes.perception_node import PerceptionNode  # noqa: E402
 from glue_bringup.nodes.policy_node import PolicyNode  # noqa: E402
 from glue_bringup.nodes.recorder_node import RecorderNode  # noqa: E402
@@ -55,10 +57,9 @@ def ros(**parameters: Any) -> Iterator[None]:
 
 
 @contextmanager
-def made(kind: Callable[[], Any], **parameters: Any) -> Iterator[Any]:
+def served(node: Any) -> Iterator[Any]:
     """A node, not configured yet, whose callbacks are served."""
-    with ros(**parameters), ExitStack() as stack:
-        node = kind()
+    with ExitStack() as stack:
         stack.callback(node.destroy_node)
         stack.callback(node.close)
         executor = MultiThreadedExecutor(2)
@@ -74,6 +75,13 @@ def made(kind: Callable[[], Any], **parameters: Any) -> Iterator[Any]:
         thread.start()
         stack.callback(thread.join)
         stack.callback(executor.shutdown)
+        yield node
+
+
+@contextmanager
+def made(kind: Callable[[], Any], **parameters: Any) -> Iterator[Any]:
+    """A node as `served`, with ROS."""
+    with ros(**parameters), served(kind()) as node:
         yield node
 
 
@@ -160,6 +168,41 @@ def test_who_does_not_understand_whom_is_said() -> None:
         until(lambda: any("std_msgs/msg/String" in words for words in node.misfits))
         other.destroy_node()
         until(lambda: not any("std_msgs/msg/String" in words for words in node.misfits))
+
+
+class Worked(ShellNode):
+    """A node whose worker has been at its step for as long as the test says."""
+
+    def __init__(self) -> None:
+        super().__init__("worked_node")
+        self.at_it_s = 0.0
+
+    def step_s(self) -> float:
+        return self.at_it_s
+
+
+class Watcher(ShellNode):
+    """A node that depends on the other."""
+
+    def __init__(self) -> None:
+        super().__init__("watcher")
+
+    def configure(self) -> None:
+        self.peers = self.watch_others("worked_node")
+
+
+def test_a_node_whose_worker_hangs_is_missed_until_it_goes_on() -> None:
+    with ros(lease_s=1.0), served(Watcher()) as watcher, served(Worked()) as node:
+        assert (watcher.trigger_configure(), watcher.trigger_activate()) == (OK, OK)
+        assert (node.trigger_configure(), node.trigger_activate()) == (OK, OK)
+
+        node.at_it_s = 1.1 * LEASES_PER_STEP
+        until(lambda: watcher.peers.lost() == ("worked_node",))
+        assert not watcher.peers.is_down("worked_node")
+        watcher.peers.forget_lost()  # the next episode, too, has to wait for it
+        until(lambda: watcher.peers.lost() == ("worked_node",))
+        node.at_it_s = 0.9 * LEASES_PER_STEP
+        until(lambda: (watcher.peers.forget_lost(), not watcher.peers.lost())[1])
 
 
 def test_ctrl_c_ends_a_node_with_exit_code_0(tmp_path: Path) -> None:

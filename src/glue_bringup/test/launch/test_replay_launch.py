@@ -173,18 +173,18 @@ def without_images(path: Path) -> str:
 
 
 def of_other_types(path: Path) -> str:
-    """Write a bag by ROS 2's own writer in which the camera's topic holds text."""
+    """Write a bag by ROS 2's own writer in which the topics hold text."""
     writer = rosbag2_py.SequentialWriter()
     storage = rosbag2_py.StorageOptions(uri=str(path), storage_id="mcap")
     writer.open(storage, rosbag2_py.ConverterOptions("cdr", "cdr"))
-    for number, topic in enumerate((topics.IMAGE, topics.CAMERA_INFO)):
+    for number, topic in enumerate((topics.IMAGE, topics.CAMERA_INFO, topics.ROBOT_STATE)):
         kind = rosbag2_py.TopicMetadata(
             id=number, name=topic, type="std_msgs/msg/String", serialization_format="cdr"
         )
         writer.create_topic(kind)
         writer.write(topic, serialize_message(String(data="no picture")), T0_NS)
     writer.close()
-    return r"holds std_msgs/msg/String, but sensor_msgs/msg/\w+ is expected"
+    return r"holds std_msgs/msg/String, but \w+/msg/\w+ is expected"
 
 
 @pytest.mark.parametrize("write", [without_images, of_other_types])
