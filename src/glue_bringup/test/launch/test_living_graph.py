@@ -219,11 +219,12 @@ def test_what_cannot_be_used_is_said_and_left_out_by_whoever_hears_it(client: Gr
 
 def test_a_new_arm_node_waits_for_a_new_episode(graph: Launched, client: GraphClient) -> None:
     episode = running(client)
-    lines = len(graph.lines)
+    lines, heard = len(graph.lines), len(client.events)
     os.kill(graph.pid("arm_node"), signal.SIGKILL)
     assert episode.result().error_code == R.NODE_LOST
-    heard = len(client.events)
     graph.wait_for(r"\[arm_node\]: active", after=lines)
     client.until("the new node's word", lambda: any(e.reason == "started" for e in client.events[heard:]))
-    assert not any(e.mode == "active" for e in client.events[heard:])
+    reasons = [event.reason for event in client.events]
+    new = client.events[reasons.index("started", heard) :]
+    assert not any(event.mode == "active" for event in new)
     ended(client, running(client))
