@@ -2,11 +2,13 @@
 
 python scripts/measure_arm_death.py --repetitions 10
 
-The driver is arm_node's, in a process of its own, which is killed while the arm moves at the task's top speed. The
+The driver is arm_node's, in a process of its own, which is killed as the arm moves at the task's top speed. The
 joints are those of the simulation, 200 times a second.
 """
 
 import argparse
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -33,12 +35,12 @@ PACKET = 1 << 16
 
 
 def drive(task: TaskConfig, address: str) -> None:
-    """Move the arm up and down at the task's speed, say when it is at its top, and go on until the process ends."""
+    """Move the arm up; at the task's top speed say what time it is, and kill this process."""
     from glue_bringup.arm.franky_arm import FrankyArm
 
     arm = FrankyArm(task.robot.arm_config(address, RobotModel.FR3), task.gains)
     arm.start()
-    start, begun_s, said = arm.state().T_base_ee, time.monotonic(), False
+    start, begun_s = arm.state().T_base_ee, time.monotonic()
     rate_rad_s = task.safety.motion.translation_velocity_m_s / AMPLITUDE_M
     while True:
         phase = rate_rad_s * (time.monotonic() - begun_s)
@@ -46,9 +48,9 @@ def drive(task: TaskConfig, address: str) -> None:
         target[2, 3] += AMPLITUDE_M * (1.0 - np.cos(phase))
         arm.set_target(target)
         arm.state()
-        if phase > np.pi / 2 and not said:
-            said = True
-            print("fast", flush=True)
+        if phase > np.pi / 2:
+            print(time.time_ns(), flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.01)
 
 
@@ -84,12 +86,11 @@ def measure(task: TaskConfig, seed: int) -> tuple[float, float, float]:
         command = [sys.executable, __file__, "--task", task.task, "--drive", address]
         driver = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert driver.stdout is not None  # noqa: S101 - asked for above
-        fast = threading.Thread(target=driver.stdout.readline)
-        fast.start()
+        said: list[bytes] = []
+        listener = threading.Thread(target=lambda: said.append(driver.stdout.readline()))
+        listener.start()
         while not killed_ns or stamps[-1] < killed_ns + AFTER_S * 1e9:
-            if not killed_ns and not fast.is_alive():
-                driver.kill()
-                killed_ns = time.time_ns()
+            killed_ns = int(said[0]) if said else 0
             packet = states.recv(PACKET)
             stamps.append(int(np.frombuffer(packet[:8], np.int64)[0]))
             tools.append(kinematics.flange_pose(np.frombuffer(packet[16:], np.float64)[:7])[:3, 3])
