@@ -13,11 +13,11 @@ from glue_msgs.action import RunTask
 from glue_msgs.msg import ActionChunk, RobotState, SafetyEvent
 from launched import DOMAIN_ID, Launched
 from rcl_interfaces.msg import Log
-from rclpy.action import ActionClient
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from glue_bringup.nodes import names, qos
+from glue_bringup.nodes.actions import PromptActionClient
 from glue_perception.bags import topics
 
 WAIT_S = 240.0
@@ -42,7 +42,7 @@ class GraphClient:
         hear(RobotState, topics.ROBOT_STATE, self.states.append, qos.SENSOR)
         hear(DiagnosticArray, "/diagnostics", self._diagnose, 10)
         hear(Log, "/rosout", self.logs.append, 100)
-        self._run_task = ActionClient(self.node, RunTask, names.RUN_TASK)
+        self._run_task = PromptActionClient(self.node, RunTask, names.RUN_TASK)
         executor = SingleThreadedExecutor(context=self.context)
         executor.add_node(self.node)
         self._executor = executor

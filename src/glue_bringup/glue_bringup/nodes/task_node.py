@@ -20,7 +20,7 @@ from glue_msgs.srv import (
     StopEpisode,
     StopPolicy,
 )
-from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_msgs.msg import Bool
 
@@ -28,6 +28,7 @@ from glue_bringup.loop.control_worker import FAULT
 from glue_bringup.loop.peers import EPISODE_OVER_S, gone
 from glue_bringup.loop.task_run import EpisodeEnd, EpisodeWatch, TaskRunError
 from glue_bringup.nodes import names, parameters, qos
+from glue_bringup.nodes.actions import PromptActionClient
 from glue_bringup.nodes.calls import call
 from glue_bringup.nodes.lifecycle import ShellNode, run_node
 from glue_bringup.task_config import load_task
@@ -108,7 +109,7 @@ class TaskNode(ShellNode):
             goal_callback=lambda goal: GoalResponse.ACCEPT,
             cancel_callback=lambda goal: CancelResponse.ACCEPT,
         )
-        self._own = ActionClient(self, RunTask, names.RUN_TASK, callback_group=group)
+        self._own = PromptActionClient(self, RunTask, names.RUN_TASK, callback_group=group)
         for action in (self._server, self._own):
             self.note(action.destroy)
 

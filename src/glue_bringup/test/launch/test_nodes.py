@@ -16,6 +16,7 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="needs a sourced ROS 2 Jazzy")
 
+from glue_msgs.action import RunTask  # noqa: E402
 from glue_msgs.msg import KeyPatchArray  # noqa: E402
 from launched import DOMAIN_ID, START_S  # noqa: E402
 from rcl_interfaces.msg import Log  # noqa: E402
@@ -25,7 +26,8 @@ from rclpy.node import Node  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
-from glue_bringup.nodes import camera_input, qos  # noqa: E402
+from glue_bringup.nodes import camera_input, names, qos  # noqa: E402
+from glue_bringup.nodes.actions import PromptActionClient  # noqa: E402
 from glue_bringup.nodes.beacon import LEASES_PER_STEP  # noqa: E402
 from glue_bringup.nodes.camera_node import CameraNode  # noqa: E402
 from glue_bringup.nodes.lifecycle import ShellNode  # noqa: E402
@@ -61,7 +63,7 @@ def served(node: Any) -> Iterator[Any]:
     """A node, not configured yet, whose callbacks are served."""
     with ExitStack() as stack:
         stack.callback(node.destroy_node)
-        stack.callback(node.close)
+        stack.callback(getattr(node, "close", lambda: None))
         executor = MultiThreadedExecutor(2)
         executor.add_node(node)
 
@@ -262,3 +264,38 @@ def test_an_image_that_cannot_be_used_is_said_and_the_next_one_is_taken(
         assert not taken
         until(lambda: sent(good, lambda: bool(taken)))
         camera.destroy_node()
+
+
+class Handle:
+    """A client's handle whose requests are answered before it returns from sending them."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle, self.answered = handle, threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._handle, name)
+
+    def send_goal_request(self, goal: Any) -> Any:
+        number = self._handle.send_goal_request(goal)
+        assert self.answered.wait(START_S)
+        time.sleep(0.1)  # for whoever took the answer to go on with it
+        return number
+
+    def take_goal_response(self, kind: Any) -> Any:
+        self.answered.set()
+        return self._handle.take_goal_response(kind)
+
+
+def test_an_answer_that_comes_before_it_is_waited_for_is_not_lost() -> None:
+    with made(TaskNode) as node:
+        assert (node.trigger_configure(), node.trigger_activate()) == (OK, OK)
+        with served(Node("asker")) as asker:
+            client = PromptActionClient(asker, RunTask, names.RUN_TASK)
+            client._client_handle = Handle(client._client_handle)
+            until(client.server_is_ready)
+            goal = client.send_goal_async(RunTask.Goal(task="fold_towel"))
+            until(goal.done)
+            result = goal.result().get_result_async()
+            until(result.done)
+            assert result.result().result.error_code == RunTask.Result.UNKNOWN_TASK
+            client.destroy()
