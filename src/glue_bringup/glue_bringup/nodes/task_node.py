@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from action_msgs.msg import GoalStatus
 from glue_msgs.action import RunTask
 from glue_msgs.msg import KeyPatchArray, SafetyEvent
 from glue_msgs.srv import (
@@ -149,9 +150,11 @@ class TaskNode(ShellNode):
         future.result().get_result_async().add_done_callback(self._own_goal_ended)
 
     def _own_goal_ended(self, future: Any) -> None:
-        result = future.result().result
+        answer = future.result()
         if self._end_after:
-            exit_code = 0 if result.error_code == R.SUCCEEDED else 1
+            # The result of an episode that a defect ended is an empty one, which reads as a success.
+            succeeded = (GoalStatus.STATUS_SUCCEEDED, R.SUCCEEDED)
+            exit_code = 0 if (answer.status, answer.result.error_code) == succeeded else 1
             # Not at once: the goal's own answers are still under way.
             self.create_timer(0.5, lambda: self.end(exit_code))
 

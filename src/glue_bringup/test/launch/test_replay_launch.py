@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,15 @@ pytest.importorskip("rclpy", reason="needs a sourced ROS 2 Jazzy", exc_type=Impo
 import rosbag2_py
 from launched import DOMAIN, START_S, Launched, patient_task
 from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
 
 from glue_bringup.task_config import load_task
 from glue_perception.bags import topics
 from glue_perception.bags.reader import BagReader
+from glue_perception.bags.robot_messages import robot_state_message
 from glue_perception.bags.writer import BagWriter
+from glue_perception.ros_conversions import ros_message
 from glue_perception.types import RobotState
 
 pytestmark = [
@@ -172,22 +175,44 @@ def without_images(path: Path) -> str:
     return rf"holds nothing on {topics.IMAGE}; was the camera recorded\?"
 
 
-def of_other_types(path: Path) -> str:
-    """Write a bag by ROS 2's own writer in which the topics hold text."""
+def write_with_ros2(path: Path, messages: Mapping[str, Any]) -> None:
+    """Write a bag by ROS 2's own writer: a message for each topic, or None for one that stays empty."""
     writer = rosbag2_py.SequentialWriter()
     storage = rosbag2_py.StorageOptions(uri=str(path), storage_id="mcap")
     writer.open(storage, rosbag2_py.ConverterOptions("cdr", "cdr"))
-    for number, topic in enumerate((topics.IMAGE, topics.CAMERA_INFO, topics.ROBOT_STATE)):
-        kind = rosbag2_py.TopicMetadata(
-            id=number, name=topic, type="std_msgs/msg/String", serialization_format="cdr"
-        )
-        writer.create_topic(kind)
-        writer.write(topic, serialize_message(String(data="no picture")), T0_NS)
+    for number, (topic, message) in enumerate(messages.items()):
+        kind = topics.MESSAGE_TYPES[topic]
+        if message is not None:
+            kind = f"{type(message).__module__.split('.')[0]}/msg/{type(message).__name__}"
+        about = rosbag2_py.TopicMetadata(id=number, name=topic, type=kind, serialization_format="cdr")
+        writer.create_topic(about)
+        if message is not None:
+            writer.write(topic, serialize_message(message), T0_NS)
     writer.close()
+
+
+def of_other_types(path: Path) -> str:
+    """Write a bag whose topics hold text."""
+    text = String(data="no picture")
+    write_with_ros2(path, dict.fromkeys((topics.IMAGE, topics.CAMERA_INFO, topics.ROBOT_STATE), text))
     return r"holds std_msgs/msg/String, but \w+/msg/\w+ is expected"
 
 
-@pytest.mark.parametrize("write", [without_images, of_other_types])
+def of_a_camera_that_was_off(path: Path) -> str:
+    """Write a bag in which the camera's topic is known and empty, as where nothing came while it was recorded."""
+    state = RobotState(T0_NS, np.zeros(7), np.zeros(7), np.eye(4), 0.04)
+    write_with_ros2(
+        path,
+        {
+            topics.IMAGE: None,
+            topics.CAMERA_INFO: CameraInfo(k=[600.0, 0.0, 32.0, 0.0, 600.0, 24.0, 0.0, 0.0, 1.0]),
+            topics.ROBOT_STATE: ros_message(robot_state_message(state)),
+        },
+    )
+    return rf"holds no images on {topics.IMAGE}; was the camera recorded\\?"
+
+
+@pytest.mark.parametrize("write", [without_images, of_other_types, of_a_camera_that_was_off])
 def test_a_bag_that_cannot_be_replayed_ends_in_one_clear_line(
     launch, write: Callable[[Path], str], tmp_path: Path
 ) -> None:
