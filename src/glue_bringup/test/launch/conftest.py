@@ -5,6 +5,6 @@ import signal
 
 os.environ["ROS_DOMAIN_ID"] = str(os.getpid() % 100)
 
-# A job that a script started in the background ignores Ctrl-C, and so would every launch that it starts and ends by it.
+# A job that a script started in the background ignores Ctrl-C; so would the launches that it starts, and ends by it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
