@@ -227,6 +227,33 @@ def fed(worker) -> Iterator[PolicyWorker]:
         worker.stop()
 
 
+class Slow(Forward):
+    """Takes its time for every decision, and waits in the third for ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decisions, self.third, self.go_on = 0, threading.Event(), threading.Event()
+
+    def decide(self, observation) -> Decision:
+        self.decisions += 1
+        if self.decisions == 3:
+            self.third.set()
+            self.go_on.wait(WAIT_S)
+        time.sleep(0.2)
+        return super().decide(observation)
+
+
+def test_a_slow_policy_hangs_only_when_it_is_slower_than_it_was() -> None:
+    source = Slow()
+    with fed(policy_worker(lambda seed: source, [])) as worker:
+        worker.run_episode(0, 60.0, WAIT_S)
+        assert source.third.wait(WAIT_S)
+        until(lambda: worker.step_s > 0.0)
+        counted_s = worker.step_s
+        assert Worker.step_s.fget(worker) > counted_s + 0.4  # twice what the second decision took at least
+        source.go_on.set()
+
+
 def test_the_policy_decides_only_while_an_episode_runs() -> None:
     seeds: list[int] = []
     chunks: list[ActionChunk] = []
