@@ -37,7 +37,7 @@ SEEN = {
     "/diagnostics": (DiagnosticArray, qos.ANSWER),
 }
 NODES = {"sim_node", "perception_node", "policy_node", "arm_node", "task_node"}
-CHUNKS = 20
+CHUNKS = 10
 
 
 @launch_pytest.fixture(scope="module")
