@@ -62,6 +62,7 @@ class Listener(Node):
         self._recover = self.create_client(RecoverFromError, names.RECOVER_FROM_ERROR)
         self._goal: Any = None
         self._result: Any = None
+        self._recovery: Any = None
 
     def spin_until(self, condition: Callable[[], bool], what: str) -> None:
         deadline_s = time.monotonic() + START_S
@@ -73,14 +74,14 @@ class Listener(Node):
     def _keep_an_episode_running(self) -> None:
         """Where the processors are taken away for long the simulated robot ends one, and waits for recovery."""
         if self._goal is None:
-            if self._run_task.server_is_ready():
+            if self._run_task.server_is_ready() and (self._recovery is None or self._recovery.done()):
                 self._goal = self._run_task.send_goal_async(RunTask.Goal())
         elif self._result is None:
             if self._goal.done():
                 self._result = self._goal.result().get_result_async()
         elif self._result.done():
             if self._result.result().result.error_code == RunTask.Result.ROBOT_REFUSED:
-                self._recover.call_async(RecoverFromError.Request())
+                self._recovery = self._recover.call_async(RecoverFromError.Request())
             self._goal = self._result = None
 
     def stamps(self, topic: str) -> set[tuple[int, int]]:
