@@ -12,11 +12,12 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from glue_msgs.action import RunTask
 from glue_msgs.msg import ActionChunk, RobotState, SafetyEvent
 from launched import DOMAIN_ID, Launched
-from rclpy.action import ActionClient
+from rcl_interfaces.msg import Log
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from glue_bringup.nodes import names, qos
+from glue_bringup.nodes.actions import PromptActionClient
 from glue_perception.bags import topics
 
 WAIT_S = 240.0
@@ -34,12 +35,14 @@ class GraphClient:
         self.chunks: list[ActionChunk] = []
         self.states: list[RobotState] = []
         self.diagnostics: dict[str, DiagnosticStatus] = {}
+        self.logs: list[Log] = []
         hear = self.node.create_subscription
         hear(SafetyEvent, topics.SAFETY_EVENT, self.events.append, qos.EVENT)
         hear(ActionChunk, topics.ACTION_CHUNK, self.chunks.append, qos.ANSWER)
         hear(RobotState, topics.ROBOT_STATE, self.states.append, qos.SENSOR)
         hear(DiagnosticArray, "/diagnostics", self._diagnose, 10)
-        self._run_task = ActionClient(self.node, RunTask, names.RUN_TASK)
+        hear(Log, "/rosout", self.logs.append, 100)
+        self._run_task = PromptActionClient(self.node, RunTask, names.RUN_TASK)
         executor = SingleThreadedExecutor(context=self.context)
         executor.add_node(self.node)
         self._executor = executor
@@ -79,6 +82,10 @@ class GraphClient:
     def mode(self) -> tuple[str, str]:
         """Mode and reason of the arm now."""
         return (self.events[-1].mode, self.events[-1].reason) if self.events else ("", "")
+
+    def who_says(self, words: str) -> set[str]:
+        """Return the nodes whose log holds the words."""
+        return {log.name for log in tuple(self.logs) if words in log.msg}
 
     def call(self, kind: Any, name: str, request: Any = None) -> Any:
         """Call a service and return its response."""

@@ -1,5 +1,6 @@
 """A `ros2 launch` of the users' own launch files under test, and a task that a loaded machine can keep up with."""
 
+import contextlib
 import os
 import re
 import signal
@@ -16,7 +17,14 @@ import yaml
 from glue_bringup.task_config import TASKS_DIRECTORY
 
 LAUNCH = Path(__file__).parents[1] / "launch"
-DOMAIN_ID = os.getpid() % 100
+DOMAIN_ID = int(os.environ["ROS_DOMAIN_ID"])
+DOMAIN = {
+    **os.environ,
+    "GLUE_PYTHON": sys.executable,
+    "ROS_PYTHON_CHECK_FIELDS": "1",
+}
+"""Environment of whatever takes part in the graph under test."""
+
 START_S = 240.0
 """On a loaded machine the imports alone take tens of seconds."""
 
@@ -54,14 +62,12 @@ class Launched:
 
     def __init__(self, file: str, *arguments: str) -> None:
         self.lines: list[str] = []
-        environment = {**os.environ, "GLUE_PYTHON": sys.executable, "ROS_PYTHON_CHECK_FIELDS": "1"}
-        environment["ROS_DOMAIN_ID"] = str(DOMAIN_ID)
         self.process = subprocess.Popen(
             ["ros2", "launch", str(LAUNCH / file), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=environment,
+            env=DOMAIN,
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read)
@@ -94,17 +100,22 @@ class Launched:
 
     def wait(self) -> int:
         """Wait for the end and return the exit code."""
-        code = self.process.wait(START_S)
+        try:
+            code = self.process.wait(START_S)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"the launch has not ended within {START_S:g} s:\n{self.text}")
         self._reader.join(10.0)
         return code
 
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(60.0)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
+        # Whatever is left of the graph, also where the launch itself has died, must not be there in the next test.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(60.0)
         self._reader.join(10.0)
         if self.process.stdout is not None:
             self.process.stdout.close()

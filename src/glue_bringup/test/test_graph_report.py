@@ -56,8 +56,16 @@ def test_the_report_reads_as_text() -> None:
             "late_share": 0.0125,
             "latency_ms": {"policy": {"p50": 20.0, "p95": 25.0}},
             "overhead_ms": {"p50": 8.0, "p95": 12.0},
-            "nodes": {"arm_node": {"cpu_share": 0.25, "rss_mb": 150.0, "rss_growth_mb": 0.5}},
+            "nodes": {
+                "arm_node": {
+                    "cpu_share": 0.25,
+                    "rss_mb": 150.0,
+                    "rss_growth_mb": 0.5,
+                    "rss_growth_second_half_mb": 0.1,
+                }
+            },
             "killed_to_held_ms": {"policy_node": [110.0, 120.4]},
+            "stopped_to_held_ms": {"policy_node": [111.0]},
         }
     )
     for words in ("late 1.25 %", "25.0 % of a core", "+0.5 MB", "110, 120 ms"):

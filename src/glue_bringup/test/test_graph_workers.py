@@ -18,6 +18,7 @@ from glue_bringup.loop.perception_worker import PerceptionWorker
 from glue_bringup.loop.policy_worker import PolicyWorker
 from glue_bringup.loop.recent_latencies import KEPT, RecentLatencies
 from glue_bringup.loop.task_run import EpisodeEnd, EpisodeWatch
+from glue_bringup.loop.worker import Worker
 from glue_bringup.safety.supervisor import SafetySupervisor
 from glue_bringup.task_config import load_task
 from glue_perception.errors import HardwareError, NotReadyError, QueryError
@@ -226,6 +227,33 @@ def fed(worker) -> Iterator[PolicyWorker]:
         worker.stop()
 
 
+class Slow(Forward):
+    """Takes its time for every decision, and waits in the third for ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decisions, self.third, self.go_on = 0, threading.Event(), threading.Event()
+
+    def decide(self, observation) -> Decision:
+        self.decisions += 1
+        if self.decisions == 3:
+            self.third.set()
+            self.go_on.wait(WAIT_S)
+        time.sleep(0.2)
+        return super().decide(observation)
+
+
+def test_a_slow_policy_hangs_only_when_it_is_slower_than_it_was() -> None:
+    source = Slow()
+    with fed(policy_worker(lambda seed: source, [])) as worker:
+        worker.run_episode(0, 60.0, WAIT_S)
+        assert source.third.wait(WAIT_S)
+        until(lambda: worker.step_s > 0.0)
+        counted_s = worker.step_s
+        assert Worker.step_s.fget(worker) > counted_s + 0.4  # twice what the second decision took at least
+        source.go_on.set()
+
+
 def test_the_policy_decides_only_while_an_episode_runs() -> None:
     seeds: list[int] = []
     chunks: list[ActionChunk] = []
@@ -316,8 +344,8 @@ class TestPeers:
             peers.note(name, False)
         peers.note("arm_node", False)
         assert gone(peers.lost()) == "arm_node and policy_node are gone"
-        now_s[0] += 1.0
-        assert peers.lost(1.0) == ("arm_node", "policy_node") and peers.lost(1.1) == ()
+        now_s[0] += 0.25
+        assert peers.lost(0.25) == ("arm_node", "policy_node") and peers.lost(0.3) == ()
         peers.note("arm_node", True)
         assert gone(peers.lost()) == "policy_node is gone"
         peers.forget_lost()
@@ -332,6 +360,68 @@ class TestPeers:
         peers.forget_lost()
         peers.note_life("perception_node", 8)
         assert peers.lost() == ()
+
+    def test_who_hangs_is_missed_until_it_goes_on(self) -> None:
+        now_s = [10.0]
+        peers = Peers(lambda: now_s[0])
+        peers.note_hang("camera_node", True)
+        assert peers.lost() == ("camera_node",)
+        peers.forget_lost()
+        assert peers.lost() == ()
+        peers.note_hang("camera_node", True)  # it says so again and again
+        assert peers.lost() == ("camera_node",)
+        peers.note_hang("camera_node", False)
+        peers.note("policy_node", True)
+        peers.note_hang("policy_node", True)
+        assert peers.lost() == ("policy_node",) and not peers.is_down("policy_node")
+        peers.note_hang("policy_node", False)
+        assert peers.lost() == ()
+        peers.note_hang("policy_node", True)
+        peers.note("policy_node", False)
+        peers.note_hang("policy_node", False)  # was under way when it was killed
+        assert peers.lost() == ("policy_node",) and peers.is_down("policy_node")
+
+    @pytest.mark.parametrize("note", [lambda p, ok: p.note("a", ok), lambda p, ok: p.note_hang("a", not ok)])
+    def test_who_stood_still_for_long_is_missed_until_the_next_episode(self, note) -> None:
+        now_s = [10.0]
+        peers = Peers(lambda: now_s[0])
+        note(peers, True)
+        for stood_still_s, missed in ((0.9 * EPISODE_OVER_S, ()), (1.1 * EPISODE_OVER_S, ("a",))):
+            note(peers, False)
+            now_s[0] += stood_still_s
+            note(peers, True)
+            assert peers.lost(EPISODE_OVER_S) == missed
+        peers.forget_lost()
+        assert peers.lost() == ()
+
+
+class TestStep:
+    """How long a worker has been at its step, which is how a hang is known."""
+
+    def test_a_step_that_lasts_is_seen_and_a_request_that_lasts_is_none(self) -> None:
+        inside, go_on = threading.Event(), threading.Event()
+
+        class Slow(Worker):
+            def step(self) -> None:
+                inside.set()
+                go_on.wait(10.0)
+
+        worker = Slow("slow", pytest.fail)
+        assert worker.step_s == 0.0
+        worker.start()
+        inside.wait(10.0)
+        before_s = worker.step_s
+        until(lambda: worker.step_s > before_s + 0.02)
+        go_on.set()
+        begun, ended = threading.Event(), threading.Event()
+        asker = threading.Thread(target=lambda: worker.ask(lambda: (begun.set(), ended.wait(10.0)), 20.0))
+        asker.start()
+        begun.wait(10.0)
+        assert worker.step_s == 0.0
+        ended.set()
+        asker.join()
+        worker.stop()
+        assert worker.step_s == 0.0
 
 
 class Robot:

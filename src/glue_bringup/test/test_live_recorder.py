@@ -120,6 +120,23 @@ def test_what_an_episode_cannot_begin_without(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_frame_that_is_lost_on_its_way_is_no_end_of_it(live: LiveRecorder) -> None:
+    see(live, 0)
+    searches = iter((5, 6))
+    late = threading.Timer(0.1, lambda: see(live, 6))
+
+    def search() -> KeyPatches:
+        k = next(searches)  # 5 never comes, 6 comes after the word of what was found in it
+        if k == 6:
+            late.start()
+        return find(k)
+
+    path = live.begin(search, {})
+    late.join()
+    live.finish(DemonstrationRecorder.failure)
+    assert recorded(path) == [6]
+
+
 def test_the_first_robot_state_is_waited_for(tmp_path: Path) -> None:
     live = LiveRecorder(DemonstrationRecorder(tmp_path, {"task": "push_button"}))
     late = threading.Timer(0.2, lambda: live.robot_state(state(0, stamp_ns(0))))

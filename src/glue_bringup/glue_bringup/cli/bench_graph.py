@@ -26,7 +26,7 @@ def register(benches: argparse._SubParsersAction) -> None:  # type: ignore[type-
         "--seconds", type=float, default=60.0, metavar="S", help="of measurement; default: 60"
     )
     parser.add_argument(
-        "--kills", type=positive_int, metavar="N", help="kill each node N times; default: none"
+        "--kills", type=positive_int, metavar="N", help="kill, and stop, each node N times; default: none"
     )
     parser.add_argument("--report", type=Path, required=True, metavar="FILE", help="report to write (JSON)")
     parser.set_defaults(run=run_graph)

@@ -27,6 +27,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Replay the bag and print the comparison."""
+    from glue_bringup.loop.bag_task import check_replayable
+
+    check_replayable(args.bag, args.task or "")  # before anything heavy is loaded
     from glue_bringup.loop.replay import (
         ReplayComparison,
         make_replay_runner,

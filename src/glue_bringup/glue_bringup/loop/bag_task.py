@@ -8,6 +8,7 @@ import yaml
 
 from glue_bringup.loop.episode import HostKind
 from glue_bringup.task_config import TaskConfig, load_task
+from glue_perception.bags import topics
 from glue_perception.bags.reader import BagReader
 from glue_perception.config import from_mapping
 from glue_perception.errors import BagError
@@ -69,7 +70,8 @@ def check_replayable(path: Path, task: str) -> None:
         ConfigError: no such task.
     """
     with BagReader(path) as bag:
-        next(bag.frames(), None)
+        if next(bag.frames(), None) is None:
+            raise BagError(f"{path} holds no images on {topics.IMAGE}; was the camera recorded?")
         if next(bag.robot_states(), None) is None:
             raise BagError(f"{path} holds no robot states on /glue/robot_state, so the policy cannot be run")
         task_to_replay(bag, task)

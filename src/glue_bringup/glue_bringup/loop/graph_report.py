@@ -73,11 +73,13 @@ def text(report: Mapping[str, Any]) -> str:
         f"chunks {report['chunks_per_s']:.2f} /s, late {100 * report['late_share']:.2f} %",
     ]
     lines += [
-        f"{name:30} {100 * n['cpu_share']:5.1f} % of a core   {n['rss_mb']:7.1f} MB, {n['rss_growth_mb']:+.1f} MB"
+        f"{name:30} {100 * n['cpu_share']:5.1f} % of a core   {n['rss_mb']:7.1f} MB, {n['rss_growth_mb']:+.1f} MB, "
+        f"{n['rss_growth_second_half_mb']:+.1f} MB of it in the second half"
         for name, n in report["nodes"].items()
     ]
     lines += [
-        f"killed {name:23} held after {', '.join(f'{ms:.0f}' for ms in held)} ms"
-        for name, held in report["killed_to_held_ms"].items()
+        f"{what} {name:22} held after {', '.join(f'{ms:.0f}' for ms in held)} ms"
+        for what in ("killed", "stopped")
+        for name, held in report[f"{what}_to_held_ms"].items()
     ]
     return "\n".join(lines)

@@ -16,7 +16,8 @@ A new process cannot be there sooner, since the imports alone take longer.
 class Peers:
     """Keeps who is alive; any thread. Only those that have been seen alive are missed.
 
-    A part that has ended and was started again is missed, too, however quick that was: what it knew is lost.
+    A part that has ended and was started again is missed, too, however quick that was: what it knew is lost. So is
+    one that stood still for `EPISODE_OVER_S` and goes on: the others have ended the episode meanwhile.
 
     Args:
         clock_s: Returns monotonic time.
@@ -29,15 +30,24 @@ class Peers:
         self._lives: dict[str, int] = {}
         self._replaced: set[str] = set()
         self._down: set[str] = set()
+        self._hung: set[str] = set()
 
     def note(self, name: str, alive: bool) -> None:
         """Take note that a part is there, or is no more."""
         with self._lock:
             (self._down.discard if alive else self._down.add)(name)
-            if alive:
-                self._lost_since_s[name] = None
-            elif name in self._lost_since_s and self._lost_since_s[name] is None:
-                self._lost_since_s[name] = self._clock_s()
+            if not alive:
+                self._hung.discard(name)
+            self._update(name)
+
+    def note_hang(self, name: str, hangs: bool) -> None:
+        """Take note that a part says of itself that it does not get on with its work, or that it does.
+
+        One that hangs is missed also if it was never seen at work, and by an episode that begins meanwhile.
+        """
+        with self._lock:
+            (self._hung.add if hangs else self._hung.discard)(name)
+            self._update(name)
 
     def note_life(self, name: str, life: int) -> None:
         """Take note of a sign of life.
@@ -73,6 +83,16 @@ class Peers:
                 if since_s is not None and now_s - since_s >= longer_than_s
             }
             return tuple(sorted(missing | self._replaced))
+
+    def _update(self, name: str) -> None:
+        """Miss a part, or no longer; the caller holds the lock."""
+        since_s = self._lost_since_s.get(name)
+        if name not in self._down and name not in self._hung:
+            if since_s is not None and self._clock_s() - since_s >= EPISODE_OVER_S:
+                self._replaced.add(name)
+            self._lost_since_s[name] = None
+        elif since_s is None and (name in self._lost_since_s or name in self._hung):
+            self._lost_since_s[name] = self._clock_s()
 
 
 def gone(names: tuple[str, ...]) -> str:

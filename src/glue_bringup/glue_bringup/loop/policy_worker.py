@@ -54,12 +54,18 @@ class PolicyWorker(Worker):
         self._ended = ended
         self._end_s = math.inf
         self._starting = False
+        self._last_decision_s = 0.0
         self._paused = threading.Event()
         self._latencies = latencies
         self._observations: Mailbox[Observation] = Mailbox()
         self._source: ActionSource | None = None
         self._schedule = PolicySchedule(rate_hz)
         self.deadlines = DeadlineCounter(rate_hz)
+
+    @property
+    def step_s(self) -> float:
+        """As of `Worker`, less twice what the last decision took: a policy that is slow as always does not hang."""
+        return max(0.0, super().step_s - 2.0 * self._last_decision_s)
 
     @property
     def deciding(self) -> bool:
@@ -156,7 +162,8 @@ class PolicyWorker(Worker):
     def _decide(self, source: ActionSource, observation: Observation) -> None:
         started_s = time.perf_counter()
         chunk = source.decide(observation).chunk
-        policy_ms = (time.perf_counter() - started_s) * 1e3
+        self._last_decision_s = time.perf_counter() - started_s
+        policy_ms = self._last_decision_s * 1e3
         now_ns = time.time_ns()
         self.deadlines.chunk(observation.stamp_ns, now_ns)
         capture_to_chunk_ms = (now_ns - observation.stamp_ns) / 1e6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -65,6 +66,7 @@ class Worker:
         self._stopping = threading.Event()
         self._name = name
         self._thread: threading.Thread | None = None
+        self._step_begun_s: float | None = None
 
     def start(self) -> None:
         """Start the thread; it must not be running."""
@@ -85,6 +87,12 @@ class Worker:
         self._requests.put(request)
         return request.wait(timeout_s)
 
+    @property
+    def step_s(self) -> float:
+        """How long the step under way has taken; 0 between steps, and in a request, which may take long."""
+        begun_s = self._step_begun_s
+        return 0.0 if begun_s is None else time.monotonic() - begun_s
+
     def begin(self) -> None:
         """Is called first in the thread."""
 
@@ -100,10 +108,13 @@ class Worker:
             self.begin()
             while not self._stopping.is_set():
                 self._serve()
+                self._step_begun_s = time.monotonic()
                 self.step()
+                self._step_begun_s = None
         except BaseException as error:
             self._failed(error)
         finally:
+            self._step_begun_s = None
             self.end()
 
     def _serve(self) -> None:

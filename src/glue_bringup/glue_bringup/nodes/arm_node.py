@@ -178,6 +178,10 @@ class ArmNode(ShellNode):
         for name in ("_worker", "_report", "_gripper"):
             self.__dict__.pop(name, None)
 
+    def step_s(self) -> float:
+        """Return how long the worker has been at its step; to stop a robot that does not answer may take 3 s."""
+        return 0.0 if self._worker.fault is not None else self._worker.step_s
+
     def diagnose(self) -> Health:
         """Return how control fares."""
         holds = {f"holds_{reason}": str(count) for reason, count in sorted(self._worker.holds.items())}

@@ -2,17 +2,18 @@
 
 A killed process says no goodbye, and DDS by default takes ten seconds to notice. So every active node has a writer on
 `/glue/alive/NODE` that has to give a sign of life within a short lease. DDS gives it from a thread of its own, in
-C or C++, so that a busy interpreter raises no alarm; a node that hangs goes on giving it, which is what the ages of
-frames, key-patches and chunks are watched for. After a false alarm (a machine so loaded that even that thread comes
-too late) Cyclone DDS counts a writer as alive again only at its next message; so there are messages, too. They say
-when the node was activated: one that was quickly started again is recognised by that.
+C or C++, so that a busy interpreter raises no alarm; a process that is stopped gives none. Where only the worker's
+thread hangs, DDS knows nothing of it; so the node watches its worker itself and says so in its messages. After a
+false alarm (a machine so loaded that even the thread of DDS comes too late) Cyclone DDS counts a writer as alive
+again only at its next message: one more reason for messages. They say when the node was activated: one that was
+quickly started again is recognised by that.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -25,6 +26,11 @@ from glue_bringup.nodes import names, qos
 
 MESSAGE_PERIOD_S = 0.1
 SIGNS_PER_LEASE = 3.0
+LEASES_PER_STEP = 4.0
+"""A step of a worker's thread that takes longer counts as a hang: half a second by default, ten usual steps."""
+
+HANGS = 0
+"""Takes the place of the time of activation while the node hangs."""
 
 
 class Beacon:
@@ -33,10 +39,11 @@ class Beacon:
     Args:
         node: On whose behalf.
         lease_s: Without a sign of life for this long it is gone.
+        step_s: Returns how long the step under way of its worker has taken.
     """
 
-    def __init__(self, node: Node, lease_s: float) -> None:
-        self._node = node
+    def __init__(self, node: Node, lease_s: float, step_s: Callable[[], float]) -> None:
+        self._node, self._step_s, self._limit_s = node, step_s, LEASES_PER_STEP * lease_s
         silent = PublisherEventCallbacks(use_default_callbacks=False)
         topic = alive_topic(node.get_name())
         self._publisher = node.create_publisher(UInt64, topic, qos.alive(lease_s), event_callbacks=silent)
@@ -56,9 +63,15 @@ class Beacon:
         self._node.destroy_publisher(self._pacer)
 
     def _publish(self) -> None:
-        life = UInt64(data=time.time_ns())
+        life, hung = time.time_ns(), False
         while not self._stopping.is_set():
-            self._publisher.publish(life)
+            hangs = self._step_s() > self._limit_s
+            self._publisher.publish(UInt64(data=HANGS if hangs else life))
+            if hangs and not hung:
+                self._node.get_logger().error(
+                    f"a step takes longer than {self._limit_s:.2g} s: this node counts as gone until it ends"
+                )
+            hung = hangs
             self._stopping.wait(MESSAGE_PERIOD_S)
 
 
@@ -71,7 +84,9 @@ def watch(node: Node, others: Iterable[str], lease_s: float, peers: Peers) -> No
             peers.note(name, event.alive_count > 0)
 
         def sign(message: UInt64, name: str = name) -> None:
-            peers.note_life(name, message.data)
+            peers.note_hang(name, message.data == HANGS)
+            if message.data != HANGS:
+                peers.note_life(name, message.data)
 
         node.create_subscription(
             UInt64,

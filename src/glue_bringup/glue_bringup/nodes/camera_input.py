@@ -6,21 +6,19 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
-from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
 from glue_bringup.nodes import qos
+from glue_bringup.nodes.entities import EntityNode
 from glue_perception.bags import topics
-from glue_perception.errors import GlueError
+from glue_perception.errors import InvalidValueError
 from glue_perception.ros_conversions import frame_from_ros, intrinsics_from_ros
 from glue_perception.types import CameraFrame
 
-LOG_PERIOD_S = 5.0
-
 
 class CameraInput:
-    """Subscribes for a node; what cannot be used is said in the log and left out.
+    """Subscribes for a node, which says in its log what cannot be used and leaves it out.
 
     Args:
         node: Gets the subscriptions.
@@ -29,23 +27,21 @@ class CameraInput:
     """
 
     def __init__(
-        self, node: Node, take: Callable[[CameraFrame], None], quality: QoSProfile = qos.SENSOR
+        self, node: EntityNode, take: Callable[[CameraFrame], None], quality: QoSProfile = qos.SENSOR
     ) -> None:
-        self._take, self._logger = take, node.get_logger()
+        self._take = take
         self._intrinsics: Float[np.ndarray, "3 3"] | None = None
         node.create_subscription(CameraInfo, topics.CAMERA_INFO, self._camera_info, qos.SENSOR)
         node.create_subscription(Image, topics.IMAGE, self._image, quality)
 
     def _camera_info(self, message: CameraInfo) -> None:
-        try:
-            self._intrinsics = intrinsics_from_ros(message)
-        except GlueError as error:
-            self._logger.error(str(error), throttle_duration_sec=LOG_PERIOD_S)
+        intrinsics = intrinsics_from_ros(message)
+        if not np.isfinite(intrinsics).all() or min(intrinsics[0, 0], intrinsics[1, 1]) <= 0.0:
+            raise InvalidValueError(
+                f"its matrix K {np.round(intrinsics, 1).tolist()} is no camera's; is the camera calibrated?"
+            )
+        self._intrinsics = intrinsics
 
     def _image(self, message: Image) -> None:
-        if self._intrinsics is None:
-            return
-        try:
+        if self._intrinsics is not None:
             self._take(frame_from_ros(message, self._intrinsics))
-        except GlueError as error:
-            self._logger.error(str(error), throttle_duration_sec=LOG_PERIOD_S)

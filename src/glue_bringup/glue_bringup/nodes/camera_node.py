@@ -55,6 +55,12 @@ class CameraNode(ShellNode):
         self._thread.join(READ_TIMEOUT_S + 1.0)
 
     def _read(self) -> None:
+        try:
+            self._read_all()
+        except BaseException as error:
+            self.die(error)
+
+    def _read_all(self) -> None:
         assert self._camera is not None  # noqa: S101 - configured before it is activated
         while not self._stopping.is_set():
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -9,6 +10,11 @@ from typing import Any
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import qos_policy_name_from_kind
+
+from glue_perception.errors import GlueError
+
+LOG_PERIOD_S = 5.0
+"""Of a topic whose messages cannot be used: it may bring thirty of them a second."""
 
 
 class EntityNode(LifecycleNode):
@@ -39,11 +45,17 @@ class EntityNode(LifecycleNode):
         self._entities.close()
         self._misfits.clear()
 
-    def create_subscription(self, kind: Any, topic: str, *arguments: Any, **more: Any) -> Any:
-        """Create a subscription; a publisher of another quality of service is reported."""
+    def create_subscription(
+        self, kind: Any, topic: str, callback: Callable[[Any], Any], *arguments: Any, **more: Any
+    ) -> Any:
+        """Create a subscription; a publisher of another quality of service is reported.
+
+        A message for which the callback raises a `GlueError` is said in the log and left out: whoever sent it, it
+        must not end this node.
+        """
         events = SubscriptionEventCallbacks(incompatible_qos=self._misfit(topic), use_default_callbacks=False)
         more.setdefault("event_callbacks", events)
-        made = super().create_subscription(kind, topic, *arguments, **more)
+        made = super().create_subscription(kind, topic, self._bearing(topic, callback), *arguments, **more)
         return self._noted(made, self.destroy_subscription)
 
     def create_publisher(self, kind: Any, topic: str, *arguments: Any, **more: Any) -> Any:
@@ -80,6 +92,21 @@ class EntityNode(LifecycleNode):
 
     def _listening(self, topic: str) -> PublisherEventCallbacks:
         return PublisherEventCallbacks(incompatible_qos=self._misfit(topic), use_default_callbacks=False)
+
+    def _bearing(self, topic: str, callback: Callable[[Any], Any]) -> Callable[[Any], None]:
+        silent_until_s = 0.0
+
+        def take(message: Any) -> None:
+            nonlocal silent_until_s
+            try:
+                callback(message)
+            except GlueError as error:
+                now_s = time.monotonic()
+                if now_s >= silent_until_s:
+                    silent_until_s = now_s + LOG_PERIOD_S
+                    self.get_logger().error(f"a message on {topic} was left out: {error}")
+
+        return take
 
     def _misfit(self, topic: str) -> Callable[[Any], None]:
         def note(event: Any) -> None:

@@ -28,6 +28,7 @@ LONG_S = 600.0
 CREEP_M_S = 0.01
 KILLED = ("perception_node", "policy_node", "task_node", "sim_node")
 END_S = 60.0
+STANDSTILL_S = 1.5
 
 
 def measure(task: TaskConfig, duration_s: float, kills: int) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def measure(task: TaskConfig, duration_s: float, kills: int) -> dict[str, Any]:
     Args:
         task: To run.
         duration_s: Of the measurement, from some seconds after the first chunk.
-        kills: How often each node is killed afterwards.
+        kills: How often each node is killed, and stopped without being killed, afterwards.
 
     Raises:
         HardwareError: the graph does not come up, or ends.
@@ -48,9 +49,10 @@ def measure(task: TaskConfig, duration_s: float, kills: int) -> dict[str, Any]:
         path.write_text(yaml.safe_dump(to_mapping(_lasting(task))), encoding="utf-8")
         with _launched(path) as launch, GraphProbe(DOMAIN_ID) as probe:
             report = {"task": task.task, **_steady(launch, probe, duration_s)}
-            report["killed_to_held_ms"] = {
-                node: [_kill(launch, probe, node) for _ in range(kills)] for node in KILLED if kills
-            }
+            for what, done in (("killed", _kill), ("stopped", _stop_and_go)):
+                report[f"{what}_to_held_ms"] = {
+                    node: [done(launch, probe, node) for _ in range(kills)] for node in KILLED if kills
+                }
     return report
 
 
@@ -96,11 +98,13 @@ def _steady(launch: subprocess.Popen[bytes], probe: GraphProbe, duration_s: floa
     time.sleep(SETTLE_S)
     pids = _nodes(launch)
     before, chunks, late = _used(pids), _count(probe, "chunks"), _count(probe, "deadlines_missed")
-    start_s = time.monotonic()
+    start_s, half = time.monotonic(), before
     while (elapsed_s := time.monotonic() - start_s) < duration_s:
         time.sleep(0.2)
         if over():
             over = probe.begin(seed=0)
+        if half is before and elapsed_s > duration_s / 2:
+            half = _used(pids)
     after = _used(pids)
     chunks, late = _count(probe, "chunks") - chunks, _count(probe, "deadlines_missed") - late
     latency_ms = graph_report.stages(probe.values)
@@ -116,6 +120,7 @@ def _steady(launch: subprocess.Popen[bytes], probe: GraphProbe, duration_s: floa
                 "cpu_share": round((after[name].cpu_s - before[name].cpu_s) / elapsed_s, 4),
                 "rss_mb": round(after[name].rss_mb, 1),
                 "rss_growth_mb": round(after[name].rss_mb - before[name].rss_mb, 1),
+                "rss_growth_second_half_mb": round(after[name].rss_mb - half[name].rss_mb, 1),
             }
             for name in sorted(pids)
         },
@@ -134,13 +139,30 @@ def _kill(launch: subprocess.Popen[bytes], probe: GraphProbe, node: str) -> floa
     """Return how long [ms] after the node was killed the arm left off following."""
     probe.begin(seed=0)
     time.sleep(1.0)
-    pid, heard, servers = _nodes(launch)[node], len(probe.events), probe.task_servers()
-    killed_ns = time.time_ns()
-    os.kill(pid, signal.SIGKILL)
-    probe.until("a hold", lambda: any(mode != "active" for _, mode in probe.events[heard:]))
-    held_ns = next(stamp_ns for stamp_ns, mode in probe.events[heard:] if mode != "active")
+    pid, servers = _nodes(launch)[node], probe.task_servers()
+    held_ms = _held_after_ms(probe, pid, signal.SIGKILL)
     probe.until(f"a new {node}", lambda: _nodes(launch).get(node, pid) != pid)
     if node == "task_node":  # a goal for the old one would never be answered
         probe.until("the new task_node", lambda: probe.task_servers() - servers)
     time.sleep(SETTLE_S)
-    return (held_ns - killed_ns) / 1e6
+    return held_ms
+
+
+def _stop_and_go(launch: subprocess.Popen[bytes], probe: GraphProbe, node: str) -> float:
+    """Return how long [ms] after all threads of the node were stopped the arm left off following; let it go on."""
+    over = probe.begin(seed=0)
+    time.sleep(1.0)
+    pid = _nodes(launch)[node]
+    held_ms = _held_after_ms(probe, pid, signal.SIGSTOP)
+    time.sleep(STANDSTILL_S)  # for the others to end the episode
+    os.kill(pid, signal.SIGCONT)
+    probe.until("the end of the episode", over)
+    return held_ms
+
+
+def _held_after_ms(probe: GraphProbe, pid: int, number: signal.Signals) -> float:
+    heard, sent_ns = len(probe.events), time.time_ns()
+    os.kill(pid, number)
+    probe.until("a hold", lambda: any(mode != "active" for _, mode in probe.events[heard:]))
+    held_ns = next(stamp_ns for stamp_ns, mode in probe.events[heard:] if mode != "active")
+    return (held_ns - sent_ns) / 1e6

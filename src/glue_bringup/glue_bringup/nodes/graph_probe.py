@@ -12,11 +12,11 @@ from diagnostic_msgs.msg import DiagnosticArray
 from glue_msgs.action import RunTask
 from glue_msgs.msg import SafetyEvent
 from glue_msgs.srv import RecoverFromError
-from rclpy.action import ActionClient
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from glue_bringup.nodes import names, qos
+from glue_bringup.nodes.actions import PromptActionClient
 from glue_perception.bags import topics
 from glue_perception.bags.messages import stamp_ns_of
 from glue_perception.errors import HardwareError
@@ -40,7 +40,7 @@ class GraphProbe:
         self.events: list[tuple[int, str]] = []
         self._node.create_subscription(SafetyEvent, topics.SAFETY_EVENT, self._event, qos.EVENT)
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnose, qos.ANSWER)
-        self._run_task = ActionClient(self._node, RunTask, names.RUN_TASK)
+        self._run_task = PromptActionClient(self._node, RunTask, names.RUN_TASK)
         self._recover = self._node.create_client(RecoverFromError, names.RECOVER_FROM_ERROR)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)

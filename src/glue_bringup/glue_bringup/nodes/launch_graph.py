@@ -133,6 +133,10 @@ def _check(context: LaunchContext) -> None:
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
         raise RuntimeError(lines[-1]) from error
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(
+            f"the arguments could not be checked within {CHECK_S:g} s; is the computer too busy?"
+        ) from error
     except OSError as error:
         raise RuntimeError(f"the interpreter of the nodes cannot be run ({error}); give python:=") from error
 

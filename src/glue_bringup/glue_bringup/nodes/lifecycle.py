@@ -75,7 +75,8 @@ class ShellNode(EntityNode):
             0.12,
             0.05,
             5.0,
-            "a node without a sign of life for this long [s] is gone, and the arm is held; the same for all nodes",
+            "a node without a sign of life for this long [s] is gone, one whose work stands still for four times as "
+            "long hangs: either way the arm is held; the same for all nodes",
         )
 
     def watch_others(self, *besides: str) -> Peers:
@@ -93,6 +94,10 @@ class ShellNode(EntityNode):
 
     def deactivate(self) -> None:
         """Stop working."""
+
+    def step_s(self) -> float:
+        """Return how long the step under way of the node's worker has taken [s]; too long a one counts as a hang."""
+        return 0.0
 
     def diagnose(self) -> Health:
         """Return how an active node fares."""
@@ -115,7 +120,7 @@ class ShellNode(EntityNode):
         if result != TransitionCallbackReturn.SUCCESS:
             super().on_deactivate(state)
             return result
-        self._beacon = Beacon(self, self.lease_s)
+        self._beacon = Beacon(self, self.lease_s, self.step_s)
         if self._diagnostics is None:
             self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
             self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
@@ -251,4 +256,5 @@ def run_node(make: Callable[[], ShellNode], arguments: Sequence[str] | None = No
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
+        gc.unfreeze()  # what is frozen is not freed at the end either, of which nanobind (ruckig) complains
     return node.exit_code

@@ -87,6 +87,10 @@ class PerceptionNode(ShellNode):
         """Stop the worker."""
         self._worker.stop()
 
+    def step_s(self) -> float:
+        """Return how long the worker has been at its step."""
+        return self._worker.step_s
+
     def diagnose(self) -> Health:
         """Return how perception fares."""
         words = "tracking" if self._worker.tracking else "no objects extracted yet"

@@ -95,6 +95,10 @@ class PolicyNode(ShellNode):
         """Stop the worker."""
         self._worker.stop()
 
+    def step_s(self) -> float:
+        """Return how long the worker has been at its step."""
+        return self._worker.step_s
+
     def diagnose(self) -> Health:
         """Return how the policy fares."""
         deadlines = self._worker.deadlines

@@ -24,7 +24,7 @@ from glue_perception.bags import topics
 from glue_perception.bags.messages import action_chunk_of, key_patches_of
 from glue_perception.bags.reader import BagReader
 from glue_perception.bags.robot_messages import robot_state_message
-from glue_perception.errors import BagError, GlueError, HardwareError
+from glue_perception.errors import BagError, HardwareError
 from glue_perception.ros_conversions import camera_info_to_ros, image_to_ros, ros_message
 from glue_perception.types import CameraFrame
 
@@ -50,8 +50,9 @@ class ReplayNode(ShellNode):
             self._frames = list(bag.frames())
             self._states = {state.stamp_ns: state for state in bag.robot_states()}
             self._comparison = ReplayComparison(list(bag.key_patches()), list(bag.chunks()))
-            seed = int(bag.metadata.get("seed", "0"))
-        self._policy_seed = seed
+            self._policy_seed = int(bag.metadata.get("seed", "0"))
+        if not self._frames:
+            raise BagError(f"{self._path} holds no images on {topics.IMAGE}; was the camera recorded?")
         self._images = self.create_lifecycle_publisher(Image, topics.IMAGE, qos.SENSOR)
         self._infos = self.create_lifecycle_publisher(CameraInfo, topics.CAMERA_INFO, qos.SENSOR)
         self._robot = self.create_lifecycle_publisher(RobotState, topics.ROBOT_STATE, qos.SENSOR)
@@ -80,7 +81,7 @@ class ReplayNode(ShellNode):
     def _play(self) -> None:
         try:
             self._play_all()
-        except GlueError as error:
+        except BaseException as error:
             if not self._stopping.is_set():
                 self.die(error)
             return

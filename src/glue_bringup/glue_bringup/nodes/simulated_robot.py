@@ -14,7 +14,9 @@ from glue_perception.errors import HardwareError
 SIMULATED = "simulated"
 """The `robot_ip` that means: whichever robot `sim_node` announces."""
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 300.0
+"""As patient as whoever asks for the episode: where a launch's processes all start at once on a busy computer, the
+imports alone may take a minute. If sim_node fails, the launch ends before."""
 
 
 def simulated_robot_ip(node: Node, timeout_s: float = TIMEOUT_S) -> str:
@@ -26,6 +28,7 @@ def simulated_robot_ip(node: Node, timeout_s: float = TIMEOUT_S) -> str:
         HardwareError: nobody announces one.
     """
     found: list[str] = []
+    node.get_logger().info("waiting for sim_node to announce its robot")
     asker = Node(f"{node.get_name()}_asks", context=node.context, use_global_arguments=False)
     try:
         asker.create_subscription(

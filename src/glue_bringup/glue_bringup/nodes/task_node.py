@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from action_msgs.msg import GoalStatus
 from glue_msgs.action import RunTask
 from glue_msgs.msg import KeyPatchArray, SafetyEvent
 from glue_msgs.srv import (
@@ -20,7 +21,7 @@ from glue_msgs.srv import (
     StopEpisode,
     StopPolicy,
 )
-from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_msgs.msg import Bool
 
@@ -28,6 +29,7 @@ from glue_bringup.loop.control_worker import FAULT
 from glue_bringup.loop.peers import EPISODE_OVER_S, gone
 from glue_bringup.loop.task_run import EpisodeEnd, EpisodeWatch, TaskRunError
 from glue_bringup.nodes import names, parameters, qos
+from glue_bringup.nodes.actions import PromptActionClient
 from glue_bringup.nodes.calls import call
 from glue_bringup.nodes.lifecycle import ShellNode, run_node
 from glue_bringup.task_config import load_task
@@ -39,6 +41,11 @@ CALL_TIMEOUT_S = 150.0
 STOP_TIMEOUT_S = 5.0
 RECORD_TIMEOUT_S = 60.0
 FEEDBACK_PERIOD_S = 0.2
+GRAPH_WAIT_S = 600.0
+"""How long run_on_start waits for the other nodes: on a busy computer, or with large weights, they take minutes."""
+
+GRAPH_LOG_S = 10.0
+GRAPH_POLL_S = 0.1
 POLL_S = 0.02
 
 OFFERED_BY = {
@@ -103,7 +110,7 @@ class TaskNode(ShellNode):
             goal_callback=lambda goal: GoalResponse.ACCEPT,
             cancel_callback=lambda goal: CancelResponse.ACCEPT,
         )
-        self._own = ActionClient(self, RunTask, names.RUN_TASK, callback_group=group)
+        self._own = PromptActionClient(self, RunTask, names.RUN_TASK, callback_group=group)
         for action in (self._server, self._own):
             self.note(action.destroy)
 
@@ -114,17 +121,40 @@ class TaskNode(ShellNode):
 
     def _send_own_goal(self) -> None:
         self._timer.cancel()
-        self._own.wait_for_server(10.0)
+        try:
+            self._wait_for_the_graph()
+        except NotReadyError as error:
+            if not self._ending.is_set():
+                self.die(error)
+            return
         goal = RunTask.Goal(task=self._task.task, seed=self._seed)
         self._own.send_goal_async(goal).add_done_callback(self._own_goal_sent)
+
+    def _wait_for_the_graph(self) -> None:
+        """Wait for those who are started together with this node; NotReadyError if they do not come."""
+        wanted = [*OFFERED_BY, *([names.START_EPISODE] if self._record else [])]
+        waits = {name: self._helpers[name].service_is_ready for name in wanted}
+        waits[names.RUN_TASK] = self._own.server_is_ready
+        deadline_s, silent_until_s = time.monotonic() + GRAPH_WAIT_S, time.monotonic() + GRAPH_LOG_S
+        while missing := [name for name, ready in waits.items() if not ready()]:
+            now_s = time.monotonic()
+            if now_s > silent_until_s:
+                self.get_logger().info(f"waiting for {', '.join(missing)}")
+                silent_until_s = now_s + GRAPH_LOG_S
+            if now_s > deadline_s or self._ending.wait(GRAPH_POLL_S):
+                raise NotReadyError(
+                    f"{', '.join(missing)}: not there within {GRAPH_WAIT_S:g} s; see /diagnostics"
+                )
 
     def _own_goal_sent(self, future: Any) -> None:
         future.result().get_result_async().add_done_callback(self._own_goal_ended)
 
     def _own_goal_ended(self, future: Any) -> None:
-        result = future.result().result
+        answer = future.result()
         if self._end_after:
-            exit_code = 0 if result.error_code == R.SUCCEEDED else 1
+            # The result of an episode that a defect ended is an empty one, which reads as a success.
+            succeeded = (GoalStatus.STATUS_SUCCEEDED, R.SUCCEEDED)
+            exit_code = 0 if (answer.status, answer.result.error_code) == succeeded else 1
             # Not at once: the goal's own answers are still under way.
             self.create_timer(0.5, lambda: self.end(exit_code))
 
@@ -212,7 +242,9 @@ class TaskNode(ShellNode):
         while (end := watch.end(self._done.is_set(), self._cancelled())) is None:
             self._check()
             self._feedback(handle, "running", watch.elapsed_s)
+            asleep_s = time.monotonic()
             time.sleep(FEEDBACK_PERIOD_S)
+            self._check_pace(time.monotonic() - asleep_s)
         return end, watch.elapsed_s
 
     def _stop(self) -> None:
@@ -266,6 +298,12 @@ class TaskNode(ShellNode):
             raise TaskRunError(R.NODE_LOST, f"{gone(lost)}; run the task again once it is back")
         if self._mode == FAULT:
             raise TaskRunError(R.ROBOT_REFUSED, f"{self._reason}; call {names.RECOVER_FROM_ERROR}")
+
+    def _check_pace(self, slept_s: float) -> None:
+        """TaskRunError if this process was stopped for so long that the others have ended the episode."""
+        # They miss a node within its lease, and no sooner than its last sign of life was due again.
+        if slept_s > EPISODE_OVER_S + 0.5 * self.lease_s:
+            raise TaskRunError(R.NODE_LOST, f"task_node stood still for {slept_s:.1f} s; run the task again")
 
     def _wait(self, name: str, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Wait for a service; return whether it came. TaskRunError if the node ends or the robot fails meanwhile."""

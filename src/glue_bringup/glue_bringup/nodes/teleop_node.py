@@ -130,6 +130,10 @@ class TeleopNode(ShellNode):
         self._worker.stop()
         self._policy.stop()
 
+    def step_s(self) -> float:
+        """Return how long the worker has been at its step."""
+        return self._policy.step_s
+
     def diagnose(self) -> Health:
         """Return how the demonstration fares."""
         deadlines = self._policy.deadlines

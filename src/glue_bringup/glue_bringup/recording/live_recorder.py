@@ -29,8 +29,14 @@ the networks then take. 55 MB at 640 x 480."""
 
 STATES = 400
 
-FIRST_STATE_S = 20.0
+FIRST_STATE_S = 60.0
 """How long the first robot state may take: of nodes that are started together, the arm's is among the last."""
+
+FIRST_FRAME_S = 0.5
+"""How long the frame in which the objects were found may take: it came another way than the word of them."""
+
+ATTEMPTS = 3
+"""To find the objects: images are best effort, and just that frame may be lost on the way here."""
 
 
 class LiveRecorder:
@@ -48,6 +54,7 @@ class LiveRecorder:
         self._recorder = recorder
         self._first_state_s, self._state_came = first_state_s, threading.Event()
         self._lock = threading.Lock()
+        self._frame_came = threading.Condition(self._lock)
         self._recent: deque[CameraFrame] = deque(maxlen=RECENT_FRAMES)
         self._first: list[CameraFrame] | None = None
         self._states: deque[RobotState] = deque(maxlen=STATES)
@@ -99,26 +106,35 @@ class LiveRecorder:
             self._first = []
             self._waiting.clear()
         try:
-            patches = find_objects()
-            return self._begin(patches, metadata, name)
+            for _ in range(ATTEMPTS):
+                path = self._begin(find_objects(), metadata, name)
+                if path is not None:
+                    return path
         finally:
             with self._lock:
                 self._first = None
+        raise HardwareError(
+            "the camera's frame in which the objects were found did not come to the recorder; is the computer too "
+            "busy?"
+        )
 
-    def _begin(self, patches: KeyPatches, metadata: Mapping[str, str], name: str) -> Path:
-        with self._lock:
-            kept = [*(self._first or ()), *self._recent]
-            frame = next((f for f in kept if f.stamp_ns == patches.stamp_ns), None)
+    def _begin(self, patches: KeyPatches, metadata: Mapping[str, str], name: str) -> Path | None:
+        """Begin the record with the frame of these key-patches; None if it does not come."""
+        with self._frame_came:
+            self._frame_came.wait_for(lambda: self._kept(patches.stamp_ns) is not None, FIRST_FRAME_S)
+            frame = self._kept(patches.stamp_ns)
             if frame is None:
-                raise HardwareError(
-                    "the camera's frame in which the objects were found did not come to the recorder; is the "
-                    "computer too busy?"
-                )
+                self._first = []
+                return None
             path = self._recorder.start(metadata, name)
             self._newest_ns, self.unmatched = -1, 0
             self._keep(frame, patches)
             self._join()  # what was tracked while the answer was under way
         return path
+
+    def _kept(self, stamp_ns: int) -> CameraFrame | None:
+        kept = (*(self._first or ()), *self._recent)
+        return next((frame for frame in kept if frame.stamp_ns == stamp_ns), None)
 
     def stop(self) -> None:
         """Record nothing more; the episode waits for its verdict."""
@@ -144,6 +160,7 @@ class LiveRecorder:
             self._recent.append(frame)
             if self._first is not None and len(self._first) < FIRST_FRAMES:
                 self._first.append(frame)
+                self._frame_came.notify_all()
             self._join()
 
     def robot_state(self, state: RobotState) -> None:

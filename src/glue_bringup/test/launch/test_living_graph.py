@@ -3,12 +3,14 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 pytest.importorskip("rclpy", reason="needs a sourced ROS 2 Jazzy")
 
 from glue_msgs.action import RunTask
+from glue_msgs.msg import ActionChunk, KeyPatchArray, RobotState
 from glue_msgs.srv import (
     ComeToRest,
     EmergencyStop,
@@ -23,8 +25,10 @@ from graph_client import Episode, GraphClient
 from launched import Launched, patient_task
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from sensor_msgs.msg import CameraInfo, Image
 
-from glue_bringup.nodes import names
+from glue_bringup.nodes import names, qos
+from glue_perception.bags import topics
 
 pytestmark = [pytest.mark.ros, pytest.mark.render, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -41,6 +45,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     launched.end()
     assert launched.process.returncode == 0, launched.text
     assert "Traceback" not in launched.text, launched.text
+    assert "leaked" not in launched.text, launched.text
 
 
 @pytest.fixture(scope="module")
@@ -153,13 +158,75 @@ def test_without_any_node_the_arm_is_held_and_a_new_one_takes_its_place(
     ended(client, running(client))
 
 
+@pytest.mark.parametrize("node", ["perception_node", "policy_node", "task_node", "sim_node"])
+def test_while_a_node_stands_still_the_arm_is_held_and_it_goes_on_without_a_new_start(
+    graph: Launched, client: GraphClient, node: str
+) -> None:
+    episode = running(client)
+    lines, heard, pid = len(graph.lines), len(client.events), graph.pid(node)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        client.until("a hold", lambda: any(e.mode.startswith("hold") for e in client.events[heard:]))
+        if node == "task_node":
+            graph.wait_for("no more chunks: task_node is gone", after=lines)
+        else:
+            assert episode.result().error_code == R.NODE_LOST
+            assert f"{node} is gone" in episode.result().message
+        heard = len(client.events)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert episode.result().error_code == R.NODE_LOST
+    client.call(Release, names.RELEASE)  # asked of the arm after all: it still does not move
+    assert not any(e.mode == "active" for e in client.events[heard:])
+    ended(client, running(client))
+    assert graph.pid(node) == pid
+    assert not any("killed" in line for line in graph.lines[lines:])
+
+
+def test_what_cannot_be_used_is_said_and_left_out_by_whoever_hears_it(client: GraphClient) -> None:
+    episode = running(client)
+    nan = float("nan")
+    bad = [
+        (Image(height=2, width=2, step=4, encoding="yuv422", data=bytes(8)), topics.IMAGE, qos.SENSOR),
+        (CameraInfo(k=[nan, 0.0, 1.0, 0.0, nan, 1.0, 0.0, 0.0, 1.0]), topics.CAMERA_INFO, qos.SENSOR),
+        (KeyPatchArray(grid_size=7), topics.KEY_PATCHES, qos.ANSWER),
+        (ActionChunk(dt=nan), topics.ACTION_CHUNK, qos.ANSWER),
+        (RobotState(), topics.ROBOT_STATE, qos.SENSOR),
+    ]
+    with ExitStack() as stack:
+        publishers = []
+        for message, topic, quality in bad:
+            publishers.append(client.node.create_publisher(type(message), topic, quality))
+            stack.callback(client.node.destroy_publisher, publishers[-1])
+
+        def said() -> bool:
+            for publisher, (message, _, _) in zip(publishers, bad, strict=True):
+                publisher.publish(message)
+            who = {topic: client.who_says(f"a message on {topic} was left out") for _, topic, _ in bad}
+            return (
+                {"perception_node", "policy_node"} <= who[topics.IMAGE]
+                and {"perception_node", "policy_node"} <= who[topics.CAMERA_INFO]
+                and {"policy_node", "arm_node"} <= who[topics.KEY_PATCHES]
+                and {"arm_node"} <= who[topics.ACTION_CHUNK]
+                and {"policy_node"} <= who[topics.ROBOT_STATE]
+            )
+
+        client.until("the words of whoever listens", said)
+    assert client.who_says("'yuv422'") and client.who_says("is no camera's")
+    chunks = len(client.chunks)
+    client.until("more chunks", lambda: len(client.chunks) > chunks + 3 or episode.over)
+    ended(client, episode)
+    ended(client, running(client))
+
+
 def test_a_new_arm_node_waits_for_a_new_episode(graph: Launched, client: GraphClient) -> None:
     episode = running(client)
-    lines = len(graph.lines)
+    lines, heard = len(graph.lines), len(client.events)
     os.kill(graph.pid("arm_node"), signal.SIGKILL)
     assert episode.result().error_code == R.NODE_LOST
-    heard = len(client.events)
     graph.wait_for(r"\[arm_node\]: active", after=lines)
     client.until("the new node's word", lambda: any(e.reason == "started" for e in client.events[heard:]))
-    assert not any(e.mode == "active" for e in client.events[heard:])
+    reasons = [event.reason for event in client.events]
+    new = client.events[reasons.index("started", heard) :]
+    assert not any(event.mode == "active" for event in new)
     ended(client, running(client))
