@@ -102,10 +102,10 @@ class ArmNode(ShellNode):
         self.resources.callback(self.deactivate)
         if self._robot_ip == SIMULATED:
             self.create_subscription(String, names.SIM_ROBOT_IP, self._announced, qos.KEPT)
-        self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
-        self.create_subscription(ActionChunk, topics.ACTION_CHUNK, self._chunk, qos.ANSWER)
+        self.receive(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
+        self.receive(ActionChunk, topics.ACTION_CHUNK, self._chunk, qos.ANSWER)
         deadman = self._worker.note_deadman
-        self.create_subscription(Bool, names.DEADMAN, lambda m: deadman(m.data), qos.SENSOR)
+        self.receive(Bool, names.DEADMAN, lambda m: deadman(m.data), qos.SENSOR)
         self.create_service(ComeToRest, names.COME_TO_REST, lambda _, r: answer(r, self._worker.come_to_rest))
         self.create_service(Hold, names.HOLD, self._hold)
         self.create_service(Release, names.RELEASE, lambda _, r: answer(r, self._worker.release))

@@ -15,13 +15,12 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.node import Node
 from std_msgs.msg import UInt64
 
 from glue_bringup.loop.peers import Peers
 from glue_bringup.nodes import names, qos
+from glue_bringup.nodes.entities import EntityNode
 
 MESSAGE_PERIOD_S = 0.1
 SIGNS_PER_LEASE = 3.0
@@ -35,7 +34,7 @@ class Beacon:
         lease_s: Without a sign of life for this long it is gone.
     """
 
-    def __init__(self, node: Node, lease_s: float) -> None:
+    def __init__(self, node: EntityNode, lease_s: float) -> None:
         self._node = node
         silent = PublisherEventCallbacks(use_default_callbacks=False)
         topic = alive_topic(node.get_name())
@@ -62,9 +61,8 @@ class Beacon:
             self._stopping.wait(MESSAGE_PERIOD_S)
 
 
-def watch(node: Node, others: Iterable[str], lease_s: float, peers: Peers) -> None:
+def watch(node: EntityNode, others: Iterable[str], lease_s: float, peers: Peers) -> None:
     """Keep `peers` told of which other nodes are active, for as long as the node is there."""
-    group = MutuallyExclusiveCallbackGroup()
     for name in others:
 
         def changed(event: Any, name: str = name) -> None:
@@ -73,12 +71,11 @@ def watch(node: Node, others: Iterable[str], lease_s: float, peers: Peers) -> No
         def sign(message: UInt64, name: str = name) -> None:
             peers.note_life(name, message.data)
 
-        node.create_subscription(
+        node.receive(
             UInt64,
             alive_topic(name),
             sign,
             qos.alive(lease_s),
-            callback_group=group,
             event_callbacks=SubscriptionEventCallbacks(liveliness=changed, use_default_callbacks=False),
         )
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
-from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
 from glue_bringup.nodes import qos
+from glue_bringup.nodes.entities import EntityNode
 from glue_perception.bags import topics
 from glue_perception.errors import GlueError
 from glue_perception.ros_conversions import frame_from_ros, intrinsics_from_ros
@@ -24,17 +24,17 @@ class CameraInput:
 
     Args:
         node: Gets the subscriptions.
-        take: Gets every frame, with the intrinsics in force, in a thread of the executor.
+        take: Gets every frame, with the intrinsics in force, in the node's receiving thread.
         quality: Of the images.
     """
 
     def __init__(
-        self, node: Node, take: Callable[[CameraFrame], None], quality: QoSProfile = qos.SENSOR
+        self, node: EntityNode, take: Callable[[CameraFrame], None], quality: QoSProfile = qos.SENSOR
     ) -> None:
         self._take, self._logger = take, node.get_logger()
         self._intrinsics: Float[np.ndarray, "3 3"] | None = None
-        node.create_subscription(CameraInfo, topics.CAMERA_INFO, self._camera_info, qos.SENSOR)
-        node.create_subscription(Image, topics.IMAGE, self._image, quality)
+        node.receive(CameraInfo, topics.CAMERA_INFO, self._camera_info, qos.SENSOR)
+        node.receive(Image, topics.IMAGE, self._image, quality)
 
     def _camera_info(self, message: CameraInfo) -> None:
         try:

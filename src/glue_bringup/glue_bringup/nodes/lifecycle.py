@@ -21,6 +21,7 @@ from glue_bringup.loop.peers import Peers
 from glue_bringup.nodes import names, parameters
 from glue_bringup.nodes.beacon import Beacon, watch
 from glue_bringup.nodes.entities import EntityNode
+from glue_perception.allocation import keep_freed_memory
 from glue_perception.errors import GlueError
 
 DEFECT = 1
@@ -106,6 +107,8 @@ class ShellNode(EntityNode):
         if result != TransitionCallbackReturn.SUCCESS:
             self.close()
             self.destroy_entities()
+        else:
+            self.start_receiving()
         return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -140,6 +143,7 @@ class ShellNode(EntityNode):
     def close(self) -> None:
         """Free what `configure` took; may be called twice."""
         self._stop_beacon()
+        self.stop_receiving()
         self.resources.close()
 
     def die(self, error: BaseException) -> None:
@@ -223,6 +227,7 @@ class _Signals:
 
 def run_node(make: Callable[[], ShellNode], arguments: Sequence[str] | None = None) -> int:
     """Run a node until Ctrl-C or SIGTERM (exit code 0) or an error (its exit code)."""
+    keep_freed_memory()
     rclpy.init(
         args=list(arguments) if arguments is not None else None,
         signal_handler_options=SignalHandlerOptions.NO,

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable
 
 from glue_msgs.msg import KeyPatchArray, RobotState
-from rclpy.node import Node
 
 from glue_bringup.loop.observation_join import ObservationJoin
 from glue_bringup.nodes import qos
 from glue_bringup.nodes.camera_input import CameraInput
+from glue_bringup.nodes.entities import EntityNode
 from glue_perception.bags import topics
 from glue_perception.bags.messages import key_patches_of
 from glue_perception.bags.robot_messages import robot_state_of
@@ -22,18 +22,18 @@ class ObservationInput:
 
     Args:
         node: Gets the subscriptions.
-        offer: Gets every observation, in a thread of the executor.
+        offer: Gets every observation, in the node's receiving thread.
         join: Joins by other rules than the usual ones; None: by those.
     """
 
     def __init__(
-        self, node: Node, offer: Callable[[Observation], None], join: ObservationJoin | None = None
+        self, node: EntityNode, offer: Callable[[Observation], None], join: ObservationJoin | None = None
     ) -> None:
         self._offer = offer
         self._join, self._lock = join or ObservationJoin(), threading.Lock()
         CameraInput(node, self._frame)
-        node.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
-        node.create_subscription(RobotState, topics.ROBOT_STATE, self._robot_state, qos.SENSOR)
+        node.receive(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
+        node.receive(RobotState, topics.ROBOT_STATE, self._robot_state, qos.SENSOR)
 
     @property
     def unmatched(self) -> int:

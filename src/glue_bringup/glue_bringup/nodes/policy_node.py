@@ -82,7 +82,7 @@ class PolicyNode(ShellNode):
         # In a bag a robot state carries the frame's stamp.
         join = ObservationJoin(0 if self._replay else None)
         self._observations = ObservationInput(self, self._worker.offer, join)
-        self.create_subscription(ChunkExecution, names.CHUNK_EXECUTION, self._execution, qos.ANSWER)
+        self.receive(ChunkExecution, names.CHUNK_EXECUTION, self._execution, qos.ANSWER)
         group = MutuallyExclusiveCallbackGroup()
         self.create_service(StartPolicy, names.START_POLICY, self._start, callback_group=group)
         self.create_service(StopPolicy, names.STOP_POLICY, self._stop, callback_group=group)

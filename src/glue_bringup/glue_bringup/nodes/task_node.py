@@ -91,7 +91,7 @@ class TaskNode(ShellNode):
             )
         }
         self.create_subscription(Bool, names.TASK_DONE, self._task_done, qos.KEPT, callback_group=group)
-        self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
+        self.receive(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
         self.create_subscription(SafetyEvent, topics.SAFETY_EVENT, self._safety_event, qos.EVENT)
         self._peers = self.watch_others()
         self._server = ActionServer(
