@@ -18,9 +18,9 @@ KEPT_BYTES = 128 << 20
 def keep_freed_memory() -> bool:
     """Have freed memory used again instead of being returned to the system; return whether that was possible.
 
-    By default glibc gives large blocks back on `free`, so that the kernel has to hand out and clear the pages of every
-    image anew: in a virtual machine that took 1 ms per copy of a 640 x 480 image, where the copy itself takes 0.1 ms.
-    For the whole process, to be called once when it starts. Elsewhere than on glibc it does nothing.
+    By default glibc gives large blocks back on `free`, so that the kernel has to hand out and clear the pages of
+    every image anew: in a virtual machine that took 1 ms per copy of a 640 x 480 image, where the copy itself takes
+    0.1 ms. For the whole process, to be called once when it starts. Elsewhere than on glibc it does nothing.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -61,8 +61,9 @@ def _conversion(like: Any) -> Callable[[Any], Any] | None:
 
 
 def _as_array(typecode: str, value: Any) -> array.array[Any]:
-    result = array.array(typecode)
-    result.frombytes(memoryview(np.ascontiguousarray(value)).cast("B"))
+    values, result = np.ascontiguousarray(value), array.array(typecode)
+    if values.size:
+        result.frombytes(values.data.cast("B"))
     return result
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import queue
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -168,7 +170,7 @@ class ArmNode(ShellNode):
 class TopicReport(Worker):
     """Publishes what control does, from a thread of its own: control never waits for the network.
 
-    Of states and targets the newest is sent; of decisions all.
+    Of states and targets the newest is sent, to whoever listens; of decisions all.
     """
 
     def __init__(self, node: ArmNode) -> None:
@@ -214,13 +216,13 @@ class TopicReport(Worker):
         """Publish what is there."""
         state, target = self._states.take(WAIT_S), self._targets.take(0.0)
         if state is not None:
-            self._robot_state.publish(ros_message(robot_messages.robot_state_message(state)))
-            self._joint_states.publish(ros_message(robot_messages.joint_state_message(state)))
-            pose = robot_messages.pose_message(state.stamp_ns, state.T_base_ee)
-            self._current_pose.publish(ros_message(pose))
+            stamp_ns, pose = state.stamp_ns, state.T_base_ee
+            _send(self._robot_state, lambda: robot_messages.robot_state_message(state))
+            _send(self._joint_states, lambda: robot_messages.joint_state_message(state))
+            _send(self._current_pose, lambda: robot_messages.pose_message(stamp_ns, pose))
         if target is not None:
-            self._target.publish(ros_message(robot_messages.target_message(*target)))
-            self._target_pose.publish(ros_message(robot_messages.pose_message(*target)))
+            _send(self._target, lambda: robot_messages.target_message(*target))
+            _send(self._target_pose, lambda: robot_messages.pose_message(*target))
         self._publish_execution()
         line = self._lines.take(0.0)
         if line is not None:
@@ -247,6 +249,12 @@ class TopicReport(Worker):
         if held_ns is not None:
             header = ros_message(messages.header(held_ns, ""))
             self._execution.publish(ChunkExecution(header=header, status=ChunkExecution.HELD))
+
+
+def _send(publisher: Any, make: Callable[[], Any]) -> None:
+    """Publish a message of the newest-counts kind; it is not even made where nobody listens."""
+    if publisher.get_subscription_count():
+        publisher.publish(ros_message(make()))
 
 
 def main() -> int:

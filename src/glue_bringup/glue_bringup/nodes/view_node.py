@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 
-import numpy as np
 from glue_msgs.msg import ActionChunk, KeyPatchArray, SafetyEvent
-from jaxtyping import Float
 from nav_msgs.msg import Path
 from sensor_msgs.msg import Image
 
@@ -17,7 +15,6 @@ from glue_bringup.nodes.lifecycle import ShellNode, run_node
 from glue_bringup.recording.episode_picture import EpisodePicture
 from glue_bringup.task_config import load_task
 from glue_perception.bags import messages, robot_messages, topics
-from glue_perception.errors import GlueError
 from glue_perception.ros_conversions import image_to_ros, ros_message
 from glue_perception.types import CameraFrame
 
