@@ -153,13 +153,6 @@ class ArmKinematics:
             rotation[k], position_m[k] = frame.rotation, frame.translation
         return jacobian, rotation, position_m
 
-    def drifts(
-        self, joint_position_rad: Float[np.ndarray, "n 7"], joint_velocity_rad_s: Float[np.ndarray, "n 7"]
-    ) -> Float[np.ndarray, "n 6"]:
-        """Return `drift` at many joint positions."""
-        pairs = zip(joint_position_rad, joint_velocity_rad_s, strict=True)
-        return np.array([self.drift(q, dq) for q, dq in pairs])
-
     def clearance_m(self, joint_position_rad: Float[np.ndarray, "7"]) -> float:
         """Return the smallest distance between links that can meet; negative where they overlap."""
         pin = self._pin

@@ -49,12 +49,6 @@ class KinematicModel(Protocol):
         """Return Jacobians, R_base_ee and tool positions [m] at many joint positions."""
         ...
 
-    def drifts(
-        self, joint_position_rad: Float[np.ndarray, "n 7"], joint_velocity_rad_s: Float[np.ndarray, "n 7"]
-    ) -> Float[np.ndarray, "n 6"]:
-        """Return `drift` at many joint positions."""
-        ...
-
     def clearance_m(self, joint_position_rad: Float[np.ndarray, "7"]) -> float:
         """Return the smallest distance between links that can meet; negative where they overlap."""
         ...
