@@ -15,9 +15,11 @@ class KinematicModel(Protocol):
 
     Attributes:
         limits: The robot's table. It travels with the model, so that two robots cannot be mixed.
+        reach_m: For each joint, no point of a link that it turns moves farther than this per radian.
     """
 
     limits: RobotLimits
+    reach_m: Float[np.ndarray, "7"]
 
     def flange_pose(self, joint_position_rad: Float[np.ndarray, "7"]) -> Float[np.ndarray, "4 4"]:
         """Return T_base_flange."""

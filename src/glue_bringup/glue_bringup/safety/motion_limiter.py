@@ -139,7 +139,7 @@ class AxisTriple:
         """
         speed = speed_share * self.axis_velocity
         bound = VELOCITY_MARGIN * speed
-        drift = np.clip(target_velocity, -bound, bound)
+        drift = np.minimum(np.maximum(target_velocity, -bound), bound)
         start = target - drift * dt_s
         values = self._chase
         values.current_position = state.position - start
