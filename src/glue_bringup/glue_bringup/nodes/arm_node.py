@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -191,18 +192,21 @@ class TopicReport(Worker):
         self._in_force: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
         self._targets: Mailbox[tuple[int, Float[np.ndarray, "4 4"]]] = Mailbox()
         self._events: queue.SimpleQueue[messages.SafetyEvent] = queue.SimpleQueue()
+        self._news = threading.Event()
 
     def state(self, state: State) -> None:
-        """Take a state."""
+        """Take a state; sent with the target that follows, when control has done its tick."""
         self._states.put(state)
 
     def target(self, stamp_ns: int, T_base_ee: Float[np.ndarray, "4 4"]) -> None:
         """Take a target."""
         self._targets.put((stamp_ns, T_base_ee))
+        self._news.set()
 
     def safety_event(self, stamp_ns: int, mode: str, reason: str) -> None:
         """Take a decision of the supervisor."""
         self._events.put(messages.SafetyEvent(stamp_ns, mode, reason))
+        self._news.set()
 
     def in_force(self, chunk_stamp_ns: int, now_ns: int) -> None:
         """Take note of a chunk that has taken over."""
@@ -214,7 +218,9 @@ class TopicReport(Worker):
 
     def step(self) -> None:
         """Publish what is there."""
-        state, target = self._states.take(WAIT_S), self._targets.take(0.0)
+        self._news.wait(WAIT_S)
+        self._news.clear()
+        state, target = self._states.take(0.0), self._targets.take(0.0)
         if state is not None:
             stamp_ns, pose = state.stamp_ns, state.T_base_ee
             _send(self._robot_state, lambda: robot_messages.robot_state_message(state))
@@ -235,6 +241,7 @@ class TopicReport(Worker):
     def line(self, line: str) -> None:
         """Take what the operator is to read."""
         self._lines.put(line)
+        self._news.set()
 
     def _publish_execution(self) -> None:
         while not self._in_force.empty():
