@@ -49,7 +49,8 @@ REST_TIMEOUT_S = 2.0
 EPISODE_OVER = "the episode is over"
 """What the supervisor is told at the end: the arm comes to rest on a ramp, not by the targets' ceasing."""
 
-THREAD_SWITCH_S = 0.001
+import os as _os
+THREAD_SWITCH_S = float(_os.environ.get("X_SWITCH", "0.001"))
 """Python's default of 5 ms between threads is half a control period."""
 
 

@@ -42,6 +42,7 @@ from glue_bringup.safety.config import SafetyConfig
 from glue_bringup.task_config import load_task
 from glue_perception.bags import messages, robot_messages, topics
 from glue_perception.ros_conversions import ros_message
+from glue_perception.scheduling import take_short_turns
 from glue_perception.types import RobotState as State
 
 WAIT_S = 0.1
@@ -266,6 +267,9 @@ def _send(publisher: Any, make: Callable[[], Any]) -> None:
 
 def main() -> int:
     """Run the node."""
+    import os
+    if os.environ.get('X_SLICE'):
+        take_short_turns()
     return run_node(ArmNode)
 
 

@@ -127,7 +127,7 @@ class PolicyNode(ShellNode):
 
 def main() -> int:
     """Run the node."""
-    return run_node(PolicyNode)
+    return run_node(PolicyNode, niceness=3)
 
 
 if __name__ == "__main__":

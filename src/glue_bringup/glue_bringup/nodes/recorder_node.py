@@ -204,7 +204,7 @@ def _found(episode: RecordedEpisode) -> str:
 
 def main() -> int:
     """Run the node."""
-    return run_node(RecorderNode)
+    return run_node(RecorderNode, niceness=5)
 
 
 if __name__ == "__main__":

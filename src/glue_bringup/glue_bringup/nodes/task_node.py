@@ -289,7 +289,7 @@ class TaskNode(ShellNode):
 
 def main() -> int:
     """Run the node."""
-    return run_node(TaskNode)
+    return run_node(TaskNode, niceness=5)
 
 
 if __name__ == "__main__":

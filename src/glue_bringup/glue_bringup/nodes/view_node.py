@@ -74,7 +74,7 @@ class ViewNode(ShellNode):
 
 def main() -> int:
     """Run the node."""
-    return run_node(ViewNode)
+    return run_node(ViewNode, niceness=10)
 
 
 if __name__ == "__main__":
