@@ -51,15 +51,6 @@ class GraphClient:
             while self.context.ok():
                 self._executor.spin_once(timeout_sec=0.1)
 
-    def send(self, what: str, send: Callable[[], Any]) -> Any:
-        """Send a request of an action and return its future.
-
-        In the executor's thread: rclpy's action client loses an answer that comes before it has noted the question.
-        """
-        sent = self._executor.create_task(send)
-        self.until(what, sent.done)
-        return sent.result()
-
     def _diagnose(self, message: DiagnosticArray) -> None:
         self.diagnostics.update({status.name: status for status in message.status})
 
@@ -107,13 +98,9 @@ class GraphClient:
         """Send a goal and return it once accepted."""
         self.until(names.RUN_TASK, self._run_task.server_is_ready)
         feedback: list[Any] = []
-
-        def send() -> Any:
-            return self._run_task.send_goal_async(
-                RunTask.Goal(**goal), feedback_callback=lambda message: feedback.append(message.feedback)
-            )
-
-        future = self.send("a sent goal", send)
+        future = self._run_task.send_goal_async(
+            RunTask.Goal(**goal), feedback_callback=lambda message: feedback.append(message.feedback)
+        )
         self.until("an accepted goal", future.done)
         return Episode(self, future.result(), feedback)
 
@@ -123,7 +110,7 @@ class Episode:
 
     def __init__(self, client: GraphClient, handle: Any, feedback: list[Any]) -> None:
         self._client, self._handle, self.feedback = client, handle, feedback
-        self._result = client.send("a question for the result", handle.get_result_async)
+        self._result = handle.get_result_async()
 
     @property
     def over(self) -> bool:

@@ -15,7 +15,7 @@ from glue_bringup.safety.config import (
     WorkspaceBox,
 )
 from glue_bringup.safety.joint_guard import JointGuard
-from glue_bringup.safety.joint_path import JointFollower, JointRamp, drifts
+from glue_bringup.safety.joint_path import JointRamp, drifts
 from glue_bringup.safety.supervisor import SafetySupervisor, SupervisorMode
 from glue_perception.errors import ConfigError, HardwareError
 from glue_perception.geometry import make_transform, rotation_6d_from_matrix

@@ -8,7 +8,7 @@ import platform
 import sys
 
 SHORT_TURN_NS = 300_000
-"""A tick of control computes for one or two milliseconds; Linux' own turns are 1.4 ms on two cores, 2.8 ms on eight."""
+"""Linux' own turns are 1.4 ms long on two processors and 2.8 ms on eight; a tick of control is due every 10 ms."""
 
 _SET, _GET = {"x86_64": (314, 315), "aarch64": (274, 275)}.get(platform.machine(), (-1, -1))
 

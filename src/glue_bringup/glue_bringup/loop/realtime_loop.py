@@ -50,6 +50,7 @@ EPISODE_OVER = "the episode is over"
 """What the supervisor is told at the end: the arm comes to rest on a ramp, not by the targets' ceasing."""
 
 import os as _os
+
 THREAD_SWITCH_S = float(_os.environ.get("X_SWITCH", "0.001"))
 """Python's default of 5 ms between threads is half a control period."""
 

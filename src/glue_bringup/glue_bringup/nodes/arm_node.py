@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,11 @@ from jaxtyping import Float
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 
+from glue_bringup.arm.base import ArmDriver
 from glue_bringup.arm.franky_arm import FrankyArm, FrankyArmConfig
 from glue_bringup.arm.limits import RobotModel
 from glue_bringup.arm.renewable import RenewableArm
+from glue_bringup.arm.topic_arm import TopicArmConfig
 from glue_bringup.gripper.franky_gripper import FrankyGripper
 from glue_bringup.gripper.renewable import RenewableGripper
 from glue_bringup.loop.control_worker import ControlWorker
@@ -36,16 +39,26 @@ from glue_bringup.loop.mailbox import Mailbox
 from glue_bringup.loop.recent_latencies import RecentLatencies
 from glue_bringup.loop.worker import Worker
 from glue_bringup.nodes import names, parameters, qos
+from glue_bringup.nodes.crisp_robot import CrispRobot
 from glue_bringup.nodes.lifecycle import Health, ShellNode, answer, run_node
 from glue_bringup.nodes.simulated_robot import SIMULATED, simulated_robot_ip
 from glue_bringup.safety.config import SafetyConfig
-from glue_bringup.task_config import load_task
+from glue_bringup.task_config import TaskConfig, load_task
 from glue_perception.bags import messages, robot_messages, topics
 from glue_perception.ros_conversions import ros_message
 from glue_perception.scheduling import take_short_turns
 from glue_perception.types import RobotState as State
 
 WAIT_S = 0.1
+
+Recover = Callable[[], None]
+
+
+class Driver(StrEnum):
+    """The ways to the robot."""
+
+    FRANKY = "franky"
+    CRISP = "crisp_controllers"
 
 
 class ArmNode(ShellNode):
@@ -66,6 +79,14 @@ class ArmNode(ShellNode):
         self._model = parameters.choice(
             self, "robot_model", "", models, "which robot it is; empty: the task's own"
         )
+        self._driver = parameters.choice(
+            self,
+            "robot_driver",
+            Driver.FRANKY,
+            list(Driver),
+            "franky: libfranka's own protocol; crisp_controllers: a ros2_control robot by its topics, whose joints, "
+            "pose and targets are then not this node's topics",
+        )
         self._dry_run = parameters.switch(
             self, "dry_run", False, "everything is computed and published, and the arm stays where it is"
         )
@@ -77,21 +98,11 @@ class ArmNode(ShellNode):
         self._address = simulated_robot_ip(self) if self._robot_ip == SIMULATED else self._robot_ip
         model = RobotModel.FR3 if self._robot_ip == SIMULATED else RobotModel(self._model or task.robot.model)
 
-        def config() -> FrankyArmConfig:
-            return task.robot.arm_config(self._address or None, model)
-
         supervisor = guarded_supervisor(self._safety(task.safety), model)
-        gripper = RenewableGripper(lambda: FrankyGripper(config().robot_ip, task.robot.gripper))
-        self.resources.callback(gripper.stop)
-        arm = RenewableArm(lambda: self._address, lambda _: FrankyArm(config(), task.gains, gripper.width_m))
-        self.resources.callback(arm.close)
-        self._report = TopicReport(self)
+        connect = self._by_crisp if self._driver == Driver.CRISP else self._by_franky
+        arm, gripper, recover = connect(task, model)
+        self._report = TopicReport(self, own_robot_topics=self._driver == Driver.FRANKY)
         self._gripper = gripper
-
-        def recover() -> None:
-            arm.recover()
-            gripper.renew()
-
         self._worker = ControlWorker(
             supervisor,
             arm,
@@ -123,6 +134,32 @@ class ArmNode(ShellNode):
         self.create_service(
             RecoverFromError, names.RECOVER_FROM_ERROR, lambda _, r: answer(r, self._worker.recover)
         )
+
+    def _by_franky(self, task: TaskConfig, model: RobotModel) -> tuple[ArmDriver, RenewableGripper, Recover]:
+        def config() -> FrankyArmConfig:
+            return task.robot.arm_config(self._address or None, model)
+
+        gripper = RenewableGripper(lambda: FrankyGripper(config().robot_ip, task.robot.gripper))
+        self.resources.callback(gripper.stop)
+        arm = RenewableArm(lambda: self._address, lambda _: FrankyArm(config(), task.gains, gripper.width_m))
+        self.resources.callback(arm.close)
+
+        def recover() -> None:
+            arm.recover()
+            gripper.renew()
+
+        return arm, gripper, recover
+
+    def _by_crisp(self, task: TaskConfig, model: RobotModel) -> tuple[ArmDriver, RenewableGripper, Recover]:
+        said = task.robot
+        robot = CrispRobot(self, TopicArmConfig(model, said.connect_timeout_s, said.silence_timeout_s))
+        self.resources.callback(robot.close)
+        robot.gripper.wait(said.connect_timeout_s)
+        self.get_logger().warning(
+            "crisp_controllers: gains, collision thresholds and payload of the task's YAML are not used, and no "
+            "forces are reported, so that the supervisor's force limit does not act; see docs/robot.md"
+        )
+        return robot.arm, RenewableGripper(lambda: robot.gripper), robot.arm.recover
 
     def _safety(self, config: SafetyConfig) -> SafetyConfig:
         return replace(config, dry_run=config.dry_run or self._dry_run)
@@ -173,17 +210,24 @@ class TopicReport(Worker):
     """Publishes what control does, from a thread of its own: control never waits for the network.
 
     Of states and targets the newest is sent, to whoever listens; of decisions all.
+
+    Args:
+        node: Gets the publishers.
+        own_robot_topics: Also joints, pose and target as the messages that other tools know; not where the robot's
+            own driver publishes these.
     """
 
-    def __init__(self, node: ArmNode) -> None:
+    def __init__(self, node: ArmNode, own_robot_topics: bool) -> None:
         super().__init__("arm_topics", node.die)
         make = node.create_lifecycle_publisher
         self._logger = node.get_logger()
         self._robot_state = make(RobotState, topics.ROBOT_STATE, qos.SENSOR)
-        self._joint_states = make(JointState, topics.JOINT_STATES, qos.SENSOR)
-        self._current_pose = make(PoseStamped, topics.CURRENT_POSE, qos.SENSOR)
+        self._own = own_robot_topics
+        if own_robot_topics:
+            self._joint_states = make(JointState, topics.JOINT_STATES, qos.SENSOR)
+            self._current_pose = make(PoseStamped, topics.CURRENT_POSE, qos.SENSOR)
+            self._target_pose = make(PoseStamped, topics.TARGET_POSE, qos.SENSOR)
         self._target = make(TargetPose, topics.TARGET, qos.SENSOR)
-        self._target_pose = make(PoseStamped, topics.TARGET_POSE, qos.SENSOR)
         self._safety_event = make(SafetyEvent, topics.SAFETY_EVENT, qos.EVENT)
         self._execution = make(ChunkExecution, names.CHUNK_EXECUTION, qos.ANSWER)
         self._operator_line = make(String, names.OPERATOR_LINE, qos.KEPT)
@@ -225,11 +269,13 @@ class TopicReport(Worker):
         if state is not None:
             stamp_ns, pose = state.stamp_ns, state.T_base_ee
             _send(self._robot_state, lambda: robot_messages.robot_state_message(state))
-            _send(self._joint_states, lambda: robot_messages.joint_state_message(state))
-            _send(self._current_pose, lambda: robot_messages.pose_message(stamp_ns, pose))
+            if self._own:
+                _send(self._joint_states, lambda: robot_messages.joint_state_message(state))
+                _send(self._current_pose, lambda: robot_messages.pose_message(stamp_ns, pose))
         if target is not None:
             _send(self._target, lambda: robot_messages.target_message(*target))
-            _send(self._target_pose, lambda: robot_messages.pose_message(*target))
+            if self._own:
+                _send(self._target_pose, lambda: robot_messages.pose_message(*target))
         self._publish_execution()
         line = self._lines.take(0.0)
         if line is not None:
@@ -268,7 +314,8 @@ def _send(publisher: Any, make: Callable[[], Any]) -> None:
 def main() -> int:
     """Run the node."""
     import os
-    if os.environ.get('X_SLICE'):
+
+    if os.environ.get("X_SLICE"):
         take_short_turns()
     return run_node(ArmNode)
 

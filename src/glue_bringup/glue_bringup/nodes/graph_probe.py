@@ -82,9 +82,9 @@ class GraphProbe:
     def _attempt(self, seed: int) -> Any:
         """Return the pending result of an episode in which the arm follows; None if it ended before."""
         self.until("/glue/run_task", self._run_task.server_is_ready)
-        sent = self._send(lambda: self._run_task.send_goal_async(RunTask.Goal(seed=seed)))
+        sent = self._run_task.send_goal_async(RunTask.Goal(seed=seed))
         self.until("the goal's acceptance", sent.done)
-        result = self._send(sent.result().get_result_async)
+        result = sent.result().get_result_async()
         self.until("an arm that follows", lambda: self.active or result.done())
         if not result.done():
             return result
@@ -92,15 +92,6 @@ class GraphProbe:
             recovered = self._recover.call_async(RecoverFromError.Request())
             self.until("recovery", recovered.done)
         return None
-
-    def _send(self, send: Callable[[], Any]) -> Any:
-        """Send a request of an action and return its future.
-
-        In the executor's thread: rclpy's action client loses an answer that comes before it has noted the question.
-        """
-        sent = self._executor.create_task(send)
-        self.until("a request that is sent", sent.done)
-        return sent.result()
 
     def _spin(self) -> None:
         try:

@@ -40,6 +40,12 @@ ROBOT_ARGUMENTS = (
         "Address of the robot, e.g. 172.16.0.2. Empty: robot.robot_ip of the task's YAML.",
     ),
     ("robot_model", "", "panda or fr3. Empty: robot.model of the task's YAML."),
+    (
+        "robot_driver",
+        "franky",
+        "franky: libfranka's protocol, with robot_ip. crisp_controllers: a robot under ros2_control, started by its "
+        "own launch file; arm_node speaks to its topics; see docs/robot.md.",
+    ),
     ("use_fake_hardware", "false", "true: the simulation twin takes the place of robot and camera."),
     ("arm", "true", "false: arm_node runs on another computer, the one at the robot; see docs/install.md."),
     (
@@ -108,7 +114,7 @@ def robot_shells() -> tuple[Shell, ...]:
     own_camera = AndSubstitution(real, others)
     own_arm = AndSubstitution(real, LaunchConfiguration("arm"))
     arm = {"task": "$task", "dry_run": "$dry_run"}
-    robot = {"robot_ip": "$robot_ip", "robot_model": "$robot_model"}
+    robot = {"robot_ip": "$robot_ip", "robot_model": "$robot_model", "robot_driver": "$robot_driver"}
     return (
         Shell("sim_node", {"task": "$task", "seed": "$seed"}, IfCondition(fake)),
         Shell("camera_node", {"source": "$camera"}, IfCondition(own_camera)),

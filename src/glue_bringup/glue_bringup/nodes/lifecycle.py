@@ -226,9 +226,7 @@ class _Signals:
             executor.spin_once(timeout_sec=SPIN_S)
 
 
-def run_node(
-    make: Callable[[], ShellNode], arguments: Sequence[str] | None = None, niceness: int = 0
-) -> int:
+def run_node(make: Callable[[], ShellNode], arguments: Sequence[str] | None = None, niceness: int = 0) -> int:
     """Run a node until Ctrl-C or SIGTERM (exit code 0) or an error (its exit code).
 
     Args:
@@ -238,6 +236,7 @@ def run_node(
     """
     keep_freed_memory()
     import os as _os
+
     if _os.environ.get("X_NICE"):
         stand_back(niceness)
     rclpy.init(

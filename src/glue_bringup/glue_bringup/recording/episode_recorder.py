@@ -38,8 +38,8 @@ KINDS = {
 
 
 GATHER_S = 0.05
-"""Small messages wake nobody: they wait for the next image, or for this long. A thread that is woken a hundred times a
-second takes Python's interpreter lock from the control thread as often."""
+"""Small messages wake nobody: they wait for the next image, or for this long. A thread that is woken a hundred times
+a second takes Python's interpreter lock from the control thread as often."""
 
 
 class Outcome(Enum):

@@ -169,7 +169,7 @@ class JointGuard:
             self._floor = np.minimum(0.0, np.maximum(self._floor, margins))
 
     def _margins(self, way: JointRamp) -> Float[np.ndarray, "m"]:
-        """Return by how much each margin is kept, or at least: joints' ends, smallest singular value, links, table."""
+        """Return at least by how much each margin is kept: joints' ends, singular value, links, table."""
         config, margin = self._config, self._config.position_margin_rad
         lowest, highest = way.position.min(axis=0), way.position.max(axis=0)
         values = [*(lowest - self._low - margin), *(self._high - margin - highest)]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from tqdm import tqdm, trange
 
 from glue_perception.timing import LatencyRecorder
 from glue_policy.benchmark.flops import executed_gflop, gflop_of, parts_of
@@ -61,13 +62,14 @@ class StepBenchmark:
         peaks = matrix_peak_gflops(self.threads)
         steps = policy.inference_steps(self.num_inference_steps)
         scenes = self._scenes(policy)
-        runs = [self._build(policy, steps, config) for config in (PLAIN, *self.engines)]
+        configs = tqdm((PLAIN, *self.engines), "build", unit="engine", leave=False, dynamic_ncols=True)
+        runs = [self._build(policy, steps, config) for config in configs]
         example = random_observation(policy, self.num_key_patches, QUARTERS, self.seed)
         noise = policy.draw_noise(1, torch.Generator().manual_seed(self.seed))
         parts = parts_of(policy, example, noise, steps)
         gflop = gflop_of(parts)
         part_times = LatencyRecorder()
-        for repetition in range(self.repetitions):
+        for repetition in trange(self.repetitions, desc="measure", unit="round", dynamic_ncols=True):
             self._round(policy, runs, scenes, repetition)
             for name, part in parts.items():
                 with part_times.measure(name), torch.inference_mode():
