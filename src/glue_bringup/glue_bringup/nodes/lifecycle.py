@@ -235,10 +235,7 @@ def run_node(make: Callable[[], ShellNode], arguments: Sequence[str] | None = No
         niceness: How far it stands back for the others where processors are few.
     """
     keep_freed_memory()
-    import os as _os
-
-    if _os.environ.get("X_NICE"):
-        stand_back(niceness)
+    stand_back(niceness)
     rclpy.init(
         args=list(arguments) if arguments is not None else None,
         signal_handler_options=SignalHandlerOptions.NO,

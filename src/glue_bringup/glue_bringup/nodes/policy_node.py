@@ -83,9 +83,12 @@ class PolicyNode(ShellNode):
         join = ObservationJoin(0 if self._replay else None)
         self._observations = ObservationInput(self, self._worker.offer, join)
         self.receive(ChunkExecution, names.CHUNK_EXECUTION, self._execution, qos.ANSWER)
-        group = MutuallyExclusiveCallbackGroup()
-        self.create_service(StartPolicy, names.START_POLICY, self._start, callback_group=group)
-        self.create_service(StopPolicy, names.STOP_POLICY, self._stop, callback_group=group)
+        # A group each: a stop that waited for a start that hangs would come after the next start, and end that.
+        for kind, name, work in (
+            (StartPolicy, names.START_POLICY, self._start),
+            (StopPolicy, names.STOP_POLICY, self._stop),
+        ):
+            self.create_service(kind, name, work, callback_group=MutuallyExclusiveCallbackGroup())
 
     def activate(self) -> None:
         """Start the worker."""
