@@ -40,7 +40,7 @@ def test_frames_come_at_the_rate_with_fresh_stamps(twin) -> None:
     twin.camera.read(5.0)
     frames = [twin.camera.read(1.0) for _ in range(20)]
     ages_s = (time.time_ns() - frames[-1].stamp_ns) / 1e9
-    assert 0.0 < ages_s < 0.5
+    assert 0.0 < ages_s < 2.0
     stamps_s = np.array([f.stamp_ns for f in frames]) / 1e9
     assert np.all(np.diff(stamps_s) > 0)
     assert np.median(np.diff(stamps_s)) == pytest.approx(1 / SMALL.rate_hz, rel=0.2)

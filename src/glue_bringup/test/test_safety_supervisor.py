@@ -356,7 +356,7 @@ def test_a_tick_is_cheap():
     rig.run(0.5)
     costs_s = []
     for _ in range(200):
-        start_s = time.perf_counter()
+        start_s = time.thread_time()
         rig.supervisor.step(rig.now_ns, rig.state_at(rig.commands[-1].T_base_ee))
-        costs_s.append(time.perf_counter() - start_s)
+        costs_s.append(time.thread_time() - start_s)
     assert np.median(costs_s) < 1e-3
