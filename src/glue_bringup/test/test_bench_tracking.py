@@ -115,6 +115,7 @@ POINT = '{"name": "a", "query": "b", "frames": {"0": [1, 2]}}'
         ("[", "not JSON"),
         ("[" * 100_000, "not JSON"),
         ("[]", "object of clip names"),
+        ("{}", "labels no clip"),
         ('{"a": 1}', "width, height and points"),
         ('{"a": {"width": 0, "height": 5, "points": []}}', "width must be"),
         ('{"a": {"width": 9, "height": 5, "points": []}}', "at least one point"),
@@ -149,7 +150,8 @@ def test_labels_that_are_wrong_are_refused_with_the_place(tmp_path, text, says):
         (["--tracker", "lukas_kanade"], "Did you mean 'lucas_kanade'"),
         (["--size", "12"], "WxH"),
         (["--threads", "0"], "1 or more"),
-        (["--clips", "nowhere"], "none of the labelled clips"),
+        (["--clips", "nowhere"], "not a folder"),
+        (["--clips", str(Path(__file__).parent)], "none of the labelled clips"),
     ],
 )
 def test_wrong_arguments_are_one_line(folder, tmp_path, capsys, more, says):
@@ -173,22 +175,11 @@ def test_the_labels_of_the_real_clips_are_readable():
 
 @pytest.mark.clips
 @pytest.mark.parametrize(
-    ("labels", "hidden_labels", "visible_labels", "far_points"),
-    [
-        (
-            LABELS,
-            115,
-            491,
-            {
-                ("stack-glue", "white block front bottom right corner"),
-                ("towel-glue", "towel corner far right"),
-            },
-        ),
-        (HELD_OUT_LABELS, 35, 200, {("mango-glue", "mango red end tip")}),
-    ],
+    ("labels", "hidden_labels", "visible_labels"),
+    [(LABELS, 115, 491), (HELD_OUT_LABELS, 35, 200)],
     ids=["labels", "held out"],
 )
-def test_real_clips(tmp_path, labels, hidden_labels, visible_labels, far_points):
+def test_real_clips(tmp_path, labels, hidden_labels, visible_labels):
     """What docs/tracking_benchmark.md promises: near where the point is, and hidden when it is hidden."""
     if not CLIPS.is_dir():
         pytest.skip(f"{CLIPS} is absent; set GLUE_CLIPS_DIR to the folder of the paper's public clips")
@@ -203,8 +194,8 @@ def test_real_clips(tmp_path, labels, hidden_labels, visible_labels, far_points)
     }
     assert sum(p["hidden_frames"] for p in points.values()) == hidden_labels
     assert sum(p["visible_frames"] for p in points.values()) == visible_labels
-    assert sum(p["hidden_called_tracked"] for p in points.values()) <= 0.05 * hidden_labels
+    assert sum(p["hidden_called_tracked"] for p in points.values()) == 0
     assert sum(p["visible_called_tracked"] for p in points.values()) >= 0.82 * visible_labels
-    assert {name for name, p in points.items() if p["median_px"] >= 5.0} <= far_points
+    assert not {name for name, p in points.items() if p["median_px"] >= 5.0}
     # No point that is called tracked sits on something else.
     assert max(p["tracked_max_px"] for p in points.values()) < 6.0

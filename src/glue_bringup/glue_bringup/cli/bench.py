@@ -77,6 +77,8 @@ def run_tracking(args: argparse.Namespace) -> int:
         raise ConfigError(f"--threads must be 1 or more, not {args.threads}")
     cv2.setNumThreads(args.threads)
     clips = read_labels(args.labels)
+    if not args.clips.is_dir():
+        raise ConfigError(f"--clips {args.clips} is not a folder; name the folder that holds the videos")
     paths = {clip.name: find_clip(args.clips, clip.name) for clip in clips}
     if all(path is None for path in paths.values()):
         raise ConfigError(

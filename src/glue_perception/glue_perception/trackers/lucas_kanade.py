@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 
 from glue_perception.errors import InvalidValueError, NotReadyError
 from glue_perception.trackers.camera_motion import CameraMotion
+from glue_perception.trackers.carried_points import CarriedPoints
 from glue_perception.trackers.hidden_points import HiddenPoints
 from glue_perception.trackers.lucas_kanade_config import LucasKanadeConfig
 from glue_perception.trackers.moving_points import Flags, Gray, Moved, MovingPoints, Points, Rgb, inside
@@ -115,6 +116,7 @@ class _State:
         self._moving = MovingPoints(config, frame.rgb, gray, xy, self._objects)
         self._rest = RestingPlaces(frame.rgb, xy, spacing_px)
         self._hidden = HiddenPoints(xy, self._scale)
+        self._carried = CarriedPoints(gray, xy, self._objects, self._scale)
         self._xy = xy.copy()
         self._visible = np.ones(n, bool)
         self._borne_out_before = np.zeros(n, bool)
@@ -142,11 +144,15 @@ class _State:
         round_trip_px = np.where(rests, 0.0, moved.round_trip_px)
         similarity = np.where(rests, rest.similarity, moved.similarity)
         trust = np.exp(-round_trip_px / (2.0 * self._scale))
+        confidence = np.clip(similarity * trust, 0.0, 1.0)
+        # What is only guessed goes out, but nothing here starts from it.
+        sureness = np.where(visible, np.maximum(confidence, 1e-6), 0.0)
+        guessed = self._carried.update(gray, self._xy, sureness, self._camera)
         return PointTracks(
             frame.stamp_ns,
-            self._xy,
+            guessed,
             visible,
-            np.clip(similarity * trust, 0.0, 1.0),
+            confidence,
             round_trip_px=round_trip_px,
             first_similarity=np.clip(
                 np.where(rests, rest.first_similarity, moved.first_similarity), 0.0, 1.0
@@ -160,6 +166,7 @@ class _State:
         self._moving.go_on(gray, rest.xy_px.copy(), everything)
         self._hidden.next_to_search(~everything)
         self._xy, self._visible = rest.xy_px, everything
+        self._carried.rest(gray, rest.xy_px)
         self._borne_out_before[:] = False
         self._still_frames[:] = self._hidden_frames[:] = 0
         return PointTracks(
@@ -177,6 +184,7 @@ class _State:
         place, carried = self._moving.replace(frame.rgb, _gray(frame), index, xy_px)
         self._rest.settle(index, frame.rgb, xy_px, self._camera.to_first(place))
         self._hidden.put(index, place)
+        self._carried.put(index, place)
         self._xy = self._xy.copy()
         self._xy[index], self._visible[index] = place, carried
         self._still_frames[index] = 0

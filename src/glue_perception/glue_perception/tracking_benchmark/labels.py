@@ -71,8 +71,10 @@ def read_labels(path: Path) -> list[LabelledClip]:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON: {error}") from error
-    if not isinstance(data, dict) or not data:
+    if not isinstance(data, dict):
         raise ConfigError(f"{path} must hold an object of clip names; found {type(data).__name__}")
+    if not data:
+        raise ConfigError(f"{path} labels no clip; it must hold an object of at least one clip name")
     return [_clip(f"{path}: {name}", name, value) for name, value in data.items()]
 
 
