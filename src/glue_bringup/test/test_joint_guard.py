@@ -7,6 +7,7 @@ from glue_bringup.arm.impedance_gains import PANDA_HOME_RAD
 from glue_bringup.arm.kinematics import ArmKinematics
 from glue_bringup.arm.limits import FR3, PANDA, joint_velocity_bounds
 from glue_bringup.faults.motion_audit import violations
+from glue_bringup.safety.clearance_bound import ClearanceBound
 from glue_bringup.safety.config import (
     JointGuardConfig,
     SafetyConfig,
@@ -14,7 +15,7 @@ from glue_bringup.safety.config import (
     WorkspaceBox,
 )
 from glue_bringup.safety.joint_guard import JointGuard
-from glue_bringup.safety.joint_path import JointRamp
+from glue_bringup.safety.joint_path import JointRamp, drifts
 from glue_bringup.safety.supervisor import SafetySupervisor, SupervisorMode
 from glue_perception.errors import ConfigError, HardwareError
 from glue_perception.geometry import make_transform, rotation_6d_from_matrix
@@ -59,6 +60,42 @@ def test_jacobian_and_drift_are_the_derivatives_of_the_pose():
     np.testing.assert_allclose((model.jacobian(q) @ dq)[:3], (ahead - behind) / (2 * h), atol=1e-6)
     change = (model.jacobian(q + h * dq) - model.jacobian(q - h * dq)) @ dq / (2 * h)
     np.testing.assert_allclose(model.drift(q, dq), change, atol=1e-5)
+
+
+def test_drift_from_columns_is_that_of_the_library():
+    model = ArmKinematics(FR3)
+    model.set_tool(HAND)
+    rng = np.random.default_rng(5)
+    q, dq = HOME + rng.uniform(-0.5, 0.5, (20, 7)), rng.normal(size=(20, 7))
+    expected = [model.drift(a, b) for a, b in zip(q, dq, strict=True)]
+    np.testing.assert_allclose(drifts(model.along(q)[0], dq), expected, atol=1e-12)
+
+
+def test_clearance_never_falls_faster_than_the_reach_says():
+    model = ArmKinematics(FR3)
+    rng = np.random.default_rng(3)
+    low, high = np.array(FR3.joint_position_min_rad), np.array(FR3.joint_position_max_rad)
+    for _ in range(400):
+        q, turn = rng.uniform(low, high), rng.normal(size=7) * rng.uniform(0.0, 0.3)
+        before_m, after_m = model.clearance_m(q), model.clearance_m(q + turn)
+        # Overlapping links are reported as 0 or less, whatever their depth.
+        assert max(before_m, 0.0) - max(after_m, 0.0) <= np.abs(turn) @ model.reach_m + 1e-6
+
+
+def test_clearance_that_is_not_measured_is_never_overrated():
+    model = ArmKinematics(FR3)
+    bound, rng, measured = ClearanceBound(model), np.random.default_rng(4), 0
+    low, high = np.array(FR3.joint_position_min_rad), np.array(FR3.joint_position_max_rad)
+    for _ in range(40):
+        start, end = rng.uniform(low, high), rng.uniform(low, high)
+        for share in np.linspace(0.0, 1.0, 100):
+            way = start + (share + np.array([0.0, 0.002, 0.004]))[:, None] * (end - start)
+            least_m = min(model.clearance_m(q) for q in way)
+            said_m = bound.least_m(way, 0.02)
+            assert said_m <= least_m + 1e-9
+            assert (said_m >= 0.02) == (least_m >= 0.02)
+            measured += said_m == least_m
+    assert measured < 0.6 * 40 * 100  # else nothing is saved
 
 
 def test_clearance_is_wide_at_home_and_gone_in_some_poses():

@@ -7,7 +7,8 @@ instances of the classes that rclpy sends, and what rclpy receives is read by th
 from __future__ import annotations
 
 import array
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -29,23 +30,45 @@ def ros_message(message: Any) -> Any:
     Raises:
         LookupError, ModuleNotFoundError: the message's package is not built or sourced.
     """
-    result = _message_class(message.__msgtype__)()
-    for name in result.get_fields_and_field_types():
-        setattr(result, name, _ros_value(getattr(message, name), getattr(result, name)))
+    kind, fields = _fields_of(message.__msgtype__)
+    result = kind()
+    for name, convert in fields:
+        value = getattr(message, name)
+        setattr(result, name, value if convert is None else convert(value))
     return result
 
 
-def _ros_value(value: Any, like: Any) -> Any:
-    """Return a field's value as the kind that the field holds by default."""
-    if hasattr(value, "__msgtype__"):
-        return ros_message(value)
+@cache
+def _fields_of(name: str) -> tuple[Any, tuple[tuple[str, Callable[[Any], Any] | None], ...]]:
+    """Return the class of a type's messages and, for each field, what makes its values; None: they are taken as is.
+
+    The kind of a field is that of its default.
+    """
+    kind = _message_class(name)
+    default = kind()
+    names = default.get_fields_and_field_types()
+    return kind, tuple((field, _conversion(getattr(default, field))) for field in names)
+
+
+def _conversion(like: Any) -> Callable[[Any], Any] | None:
     if isinstance(like, array.array):
-        return array.array(like.typecode, np.ascontiguousarray(value).tobytes())
+        return partial(_as_array, like.typecode)
     if isinstance(like, np.ndarray):
-        return np.asarray(value, dtype=like.dtype)
+        return partial(np.asarray, dtype=like.dtype)
     if isinstance(like, list):
-        return [_ros_value(item, None) for item in value]
-    return value
+        return _as_list
+    return ros_message if hasattr(like, "get_fields_and_field_types") else None
+
+
+def _as_array(typecode: str, value: Any) -> array.array[Any]:
+    values, result = np.ascontiguousarray(value), array.array(typecode)
+    if values.size:
+        result.frombytes(values.data.cast("B"))
+    return result
+
+
+def _as_list(values: Any) -> list[Any]:
+    return [ros_message(value) if hasattr(value, "__msgtype__") else value for value in values]
 
 
 def image_to_ros(frame: CameraFrame) -> Any:

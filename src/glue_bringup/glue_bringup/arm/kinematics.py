@@ -63,6 +63,7 @@ class ArmKinematics:
 
     Attributes:
         limits: As given.
+        reach_m: For each joint, no point of a capsule that it turns moves farther than this per radian.
 
     Raises:
         MissingDependencyError: Pinocchio is not installed.
@@ -90,6 +91,7 @@ class ArmKinematics:
         self._add_capsules(coal)
         self._geometry_data: Any = self._geometry.createData()
         self._zero = np.zeros(7)
+        self.reach_m = np.array(_reach_m())
 
     def _add_capsules(self, coal: Any) -> None:
         pin, ids = self._pin, {}
@@ -153,13 +155,6 @@ class ArmKinematics:
             rotation[k], position_m[k] = frame.rotation, frame.translation
         return jacobian, rotation, position_m
 
-    def drifts(
-        self, joint_position_rad: Float[np.ndarray, "n 7"], joint_velocity_rad_s: Float[np.ndarray, "n 7"]
-    ) -> Float[np.ndarray, "n 6"]:
-        """Return `drift` at many joint positions."""
-        pairs = zip(joint_position_rad, joint_velocity_rad_s, strict=True)
-        return np.array([self.drift(q, dq) for q, dq in pairs])
-
     def clearance_m(self, joint_position_rad: Float[np.ndarray, "7"]) -> float:
         """Return the smallest distance between links that can meet; negative where they overlap."""
         pin = self._pin
@@ -178,6 +173,20 @@ class ArmKinematics:
             half = abs(placed.rotation[2, 2]) * body.geometry.halfLength
             lowest = min(lowest, placed.translation[2] - half - body.geometry.radius)
         return float(lowest)
+
+
+def _reach_m() -> list[float]:
+    """Return, for each joint, how far from its origin a point of a capsule beyond it can be in any posture [m]."""
+    reach_m, beyond_m = [], 0.0
+    for joint in range(len(JOINT_ORIGINS), 0, -1):
+        own = [
+            float(np.linalg.norm(centre)) + length / 2 + radius
+            for _, carrier, centre, _, radius, length in CAPSULES
+            if carrier == joint
+        ]
+        reach_m.append(max([beyond_m, *own]))
+        beyond_m = reach_m[-1] + float(np.linalg.norm(JOINT_ORIGINS[joint - 1][1]))
+    return reach_m[::-1]
 
 
 def _turn_x(angle: float) -> Float[np.ndarray, "3 3"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
@@ -135,12 +136,20 @@ def joint_velocity_bounds(
     limits: RobotLimits, joint_position_rad: Float[np.ndarray, "*n 7"]
 ) -> tuple[Float[np.ndarray, "*n 7"], Float[np.ndarray, "*n 7"]]:
     """Return the lowest (negative) and highest joint velocity [rad/s] that a robot allows at given positions."""
-    top, taper = np.array(limits.joint_velocity_rad_s), limits.joint_velocity_taper
+    top = _array(limits.joint_velocity_rad_s)
+    taper = limits.joint_velocity_taper
     if taper is None:
         highest = np.broadcast_to(top, joint_position_rad.shape)
         return -highest, highest
-    gain, offset = np.array(taper.gain_rad_s2), np.array(taper.offset_rad_s)
-    below = np.maximum(joint_position_rad - np.array(taper.min_rad), 0.0)
-    above = np.maximum(np.array(taper.max_rad) - joint_position_rad, 0.0)
-    lowest = -np.clip(np.sqrt(gain * below) - offset, 0.0, top)
-    return lowest, np.clip(np.sqrt(gain * above) - offset, 0.0, top)
+    gain, offset = _array(taper.gain_rad_s2), _array(taper.offset_rad_s)
+    below = np.maximum(joint_position_rad - _array(taper.min_rad), 0.0)
+    above = np.maximum(_array(taper.max_rad) - joint_position_rad, 0.0)
+    lowest = -np.minimum(np.maximum(np.sqrt(gain * below) - offset, 0.0), top)
+    return lowest, np.minimum(np.maximum(np.sqrt(gain * above) - offset, 0.0), top)
+
+
+@cache
+def _array(values: SevenJoints) -> Float[np.ndarray, "7"]:
+    array = np.array(values)
+    array.setflags(write=False)
+    return array

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from glue_perception.allocation import keep_freed_memory
 from glue_perception.config import suggest
 from glue_perception.errors import GlueError
 
@@ -65,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help()
         return 2
+    keep_freed_memory()
     try:
         return int(args.run(args))
     except GlueError as error:

@@ -130,8 +130,10 @@ class FrankyGripper:
             self._check_motion()
             if self._fault is not None:
                 raise HardwareError(self._fault)
+            before = self._requests.waiting
             self._requests.request(min(max(width_m, 0.0), self._config.max_width_m), time.monotonic())
-            self._lock.notify_all()
+            if self._requests.waiting is not before:  # woken at every tick, its thread would hold up control
+                self._lock.notify_all()
 
     def width_m(self) -> float:
         """Return the opening [m] as last read, some 20 ms ago."""

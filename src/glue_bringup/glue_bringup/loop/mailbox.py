@@ -24,7 +24,7 @@ class Mailbox(Generic[T]):
     def take(self, timeout_s: float) -> T | None:
         """Return the value and empty the box; None if none comes within `timeout_s`."""
         with self._condition:
-            if self._value is None:
+            if self._value is None and timeout_s > 0.0:
                 self._condition.wait(timeout_s)
             value, self._value = self._value, None
             return value

@@ -35,6 +35,7 @@ from glue_bringup.safety.state_machine import SupervisorMode
 from glue_bringup.task_config import TaskConfig
 from glue_perception.cameras.base import Camera
 from glue_perception.errors import HardwareError
+from glue_perception.scheduling import take_short_turns
 from glue_perception.timing import NS_PER_S, Clock, LatencyRecorder, SystemClock
 from glue_perception.types import ActionChunk, KeyPatches, Observation, RobotState
 
@@ -49,8 +50,8 @@ REST_TIMEOUT_S = 2.0
 EPISODE_OVER = "the episode is over"
 """What the supervisor is told at the end: the arm comes to rest on a ramp, not by the targets' ceasing."""
 
-THREAD_SWITCH_S = 0.001
-"""Python's default of 5 ms between threads is half a control period."""
+THREAD_SWITCH_S = 0.0002
+"""Python's default of 5 ms between threads is half a control period; a tick that is due waits for as long as this."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,7 @@ class RealtimeLoop:
             self._control_ended.set()
 
     def _control_until_rest(self) -> None:
+        take_short_turns()
         period_s = 1.0 / self._task.control_rate_hz
         due_s = time.perf_counter()
         while not self._stop_control.is_set():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import queue
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -44,6 +46,7 @@ from glue_bringup.safety.config import SafetyConfig
 from glue_bringup.task_config import TaskConfig, load_task
 from glue_perception.bags import messages, robot_messages, topics
 from glue_perception.ros_conversions import ros_message
+from glue_perception.scheduling import take_short_turns
 from glue_perception.types import RobotState as State
 
 WAIT_S = 0.1
@@ -114,10 +117,10 @@ class ArmNode(ShellNode):
         self.resources.callback(self.deactivate)
         if self._robot_ip == SIMULATED:
             self.create_subscription(String, names.SIM_ROBOT_IP, self._announced, qos.KEPT)
-        self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
-        self.create_subscription(ActionChunk, topics.ACTION_CHUNK, self._chunk, qos.ANSWER)
+        self.receive(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
+        self.receive(ActionChunk, topics.ACTION_CHUNK, self._chunk, qos.ANSWER)
         deadman = self._worker.note_deadman
-        self.create_subscription(Bool, names.DEADMAN, lambda m: deadman(m.data), qos.SENSOR)
+        self.receive(Bool, names.DEADMAN, lambda m: deadman(m.data), qos.SENSOR)
         self.create_service(ComeToRest, names.COME_TO_REST, lambda _, r: answer(r, self._worker.come_to_rest))
         self.create_service(Hold, names.HOLD, self._hold)
         self.create_service(Release, names.RELEASE, lambda _, r: answer(r, self._worker.release))
@@ -210,7 +213,7 @@ class ArmNode(ShellNode):
 class TopicReport(Worker):
     """Publishes what control does, from a thread of its own: control never waits for the network.
 
-    Of states and targets the newest is sent; of decisions all.
+    Of states and targets the newest is sent, to whoever listens; of decisions all.
 
     Args:
         node: Gets the publishers.
@@ -238,18 +241,21 @@ class TopicReport(Worker):
         self._in_force: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
         self._targets: Mailbox[tuple[int, Float[np.ndarray, "4 4"]]] = Mailbox()
         self._events: queue.SimpleQueue[messages.SafetyEvent] = queue.SimpleQueue()
+        self._news = threading.Event()
 
     def state(self, state: State) -> None:
-        """Take a state."""
+        """Take a state; sent with the target that follows, when control has done its tick."""
         self._states.put(state)
 
     def target(self, stamp_ns: int, T_base_ee: Float[np.ndarray, "4 4"]) -> None:
         """Take a target."""
         self._targets.put((stamp_ns, T_base_ee))
+        self._news.set()
 
     def safety_event(self, stamp_ns: int, mode: str, reason: str) -> None:
         """Take a decision of the supervisor."""
         self._events.put(messages.SafetyEvent(stamp_ns, mode, reason))
+        self._news.set()
 
     def in_force(self, chunk_stamp_ns: int, now_ns: int) -> None:
         """Take note of a chunk that has taken over."""
@@ -261,17 +267,19 @@ class TopicReport(Worker):
 
     def step(self) -> None:
         """Publish what is there."""
-        state, target = self._states.take(WAIT_S), self._targets.take(0.0)
+        self._news.wait(WAIT_S)
+        self._news.clear()
+        state, target = self._states.take(0.0), self._targets.take(0.0)
         if state is not None:
-            self._robot_state.publish(ros_message(robot_messages.robot_state_message(state)))
+            stamp_ns, pose = state.stamp_ns, state.T_base_ee
+            _send(self._robot_state, lambda: robot_messages.robot_state_message(state))
             if self._own:
-                self._joint_states.publish(ros_message(robot_messages.joint_state_message(state)))
-                pose = robot_messages.pose_message(state.stamp_ns, state.T_base_ee)
-                self._current_pose.publish(ros_message(pose))
+                _send(self._joint_states, lambda: robot_messages.joint_state_message(state))
+                _send(self._current_pose, lambda: robot_messages.pose_message(stamp_ns, pose))
         if target is not None:
-            self._target.publish(ros_message(robot_messages.target_message(*target)))
+            _send(self._target, lambda: robot_messages.target_message(*target))
             if self._own:
-                self._target_pose.publish(ros_message(robot_messages.pose_message(*target)))
+                _send(self._target_pose, lambda: robot_messages.pose_message(*target))
         self._publish_execution()
         line = self._lines.take(0.0)
         if line is not None:
@@ -284,6 +292,7 @@ class TopicReport(Worker):
     def line(self, line: str) -> None:
         """Take what the operator is to read."""
         self._lines.put(line)
+        self._news.set()
 
     def _publish_execution(self) -> None:
         while not self._in_force.empty():
@@ -300,8 +309,15 @@ class TopicReport(Worker):
             self._execution.publish(ChunkExecution(header=header, status=ChunkExecution.HELD))
 
 
+def _send(publisher: Any, make: Callable[[], Any]) -> None:
+    """Publish a message of the newest-counts kind; it is not even made where nobody listens."""
+    if publisher.get_subscription_count():
+        publisher.publish(ros_message(make()))
+
+
 def main() -> int:
     """Run the node."""
+    take_short_turns()  # all threads of the process: control, the driver's own at 1 kHz, DDS
     return run_node(ArmNode)
 
 

@@ -16,13 +16,12 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.node import Node
 from std_msgs.msg import UInt64
 
 from glue_bringup.loop.peers import Peers
 from glue_bringup.nodes import names, qos
+from glue_bringup.nodes.entities import EntityNode
 
 MESSAGE_PERIOD_S = 0.1
 SIGNS_PER_LEASE = 3.0
@@ -42,7 +41,7 @@ class Beacon:
         step_s: Returns how long the step under way of its worker has taken.
     """
 
-    def __init__(self, node: Node, lease_s: float, step_s: Callable[[], float]) -> None:
+    def __init__(self, node: EntityNode, lease_s: float, step_s: Callable[[], float]) -> None:
         self._node, self._step_s, self._limit_s = node, step_s, LEASES_PER_STEP * lease_s
         silent = PublisherEventCallbacks(use_default_callbacks=False)
         topic = alive_topic(node.get_name())
@@ -75,9 +74,8 @@ class Beacon:
             self._stopping.wait(MESSAGE_PERIOD_S)
 
 
-def watch(node: Node, others: Iterable[str], lease_s: float, peers: Peers) -> None:
+def watch(node: EntityNode, others: Iterable[str], lease_s: float, peers: Peers) -> None:
     """Keep `peers` told of which other nodes are active, for as long as the node is there."""
-    group = MutuallyExclusiveCallbackGroup()
     for name in others:
 
         def changed(event: Any, name: str = name) -> None:
@@ -88,12 +86,11 @@ def watch(node: Node, others: Iterable[str], lease_s: float, peers: Peers) -> No
             if message.data != HANGS:
                 peers.note_life(name, message.data)
 
-        node.create_subscription(
+        node.receive(
             UInt64,
             alive_topic(name),
             sign,
             qos.alive(lease_s),
-            callback_group=group,
             event_callbacks=SubscriptionEventCallbacks(liveliness=changed, use_default_callbacks=False),
         )
 

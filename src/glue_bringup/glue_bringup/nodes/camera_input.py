@@ -22,7 +22,7 @@ class CameraInput:
 
     Args:
         node: Gets the subscriptions.
-        take: Gets every frame, with the intrinsics in force, in a thread of the executor.
+        take: Gets every frame, with the intrinsics in force, in the node's receiving thread.
         quality: Of the images.
     """
 
@@ -31,8 +31,8 @@ class CameraInput:
     ) -> None:
         self._take = take
         self._intrinsics: Float[np.ndarray, "3 3"] | None = None
-        node.create_subscription(CameraInfo, topics.CAMERA_INFO, self._camera_info, qos.SENSOR)
-        node.create_subscription(Image, topics.IMAGE, self._image, quality)
+        node.receive(CameraInfo, topics.CAMERA_INFO, self._camera_info, qos.SENSOR)
+        node.receive(Image, topics.IMAGE, self._image, quality)
 
     def _camera_info(self, message: CameraInfo) -> None:
         intrinsics = intrinsics_from_ros(message)

@@ -75,10 +75,14 @@ class CameraNode(ShellNode):
             self._latencies.add("capture_to_image", (time.time_ns() - frame.stamp_ns) / 1e6)
             self._infos.publish(camera_info_to_ros(frame))
             self._images.publish(image_to_ros(frame))
+            self.published()
 
     def diagnose(self) -> Health:
         """Return how the camera fares."""
         return Health(True, "reading", self._latencies.values())
+
+    def published(self) -> None:
+        """Is called after every frame, in the reading thread."""
 
     def read_failed(self, error: GlueError) -> None:
         """Say that no frame came."""

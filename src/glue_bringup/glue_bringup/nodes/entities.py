@@ -9,8 +9,9 @@ from typing import Any
 
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import qos_policy_name_from_kind
+from rclpy.qos import QoSProfile, qos_policy_name_from_kind
 
+from glue_bringup.nodes.reception import Reception
 from glue_perception.errors import GlueError
 
 LOG_PERIOD_S = 5.0
@@ -25,6 +26,25 @@ class EntityNode(LifecycleNode):
         self._noting = False
         self._misfits: dict[str, str] = {}
         super().__init__(name)
+        self._reception = Reception(self.context, self.die)
+
+    def die(self, error: BaseException) -> None:
+        """Is told in the receiving thread what a callback of `receive` raised."""
+        raise error
+
+    def start_receiving(self) -> None:
+        """Have the callbacks of `receive` called from now on, until `stop_receiving`."""
+        self._reception.start()
+
+    def stop_receiving(self) -> None:
+        """Call them no more; may be called twice. Not from one of them."""
+        self._reception.stop()
+
+    def destroy_node(self) -> None:
+        """Destroy the node and all that it made."""
+        self._reception.stop()
+        super().destroy_node()
+        self._reception.destroy()
 
     def note_entities(self) -> None:
         """What is created from now on belongs to the configuration."""
@@ -57,6 +77,25 @@ class EntityNode(LifecycleNode):
         more.setdefault("event_callbacks", events)
         made = super().create_subscription(kind, topic, self._bearing(topic, callback), *arguments, **more)
         return self._noted(made, self.destroy_subscription)
+
+    def receive(
+        self, kind: Any, topic: str, callback: Callable[[Any], None], quality: QoSProfile, **more: Any
+    ) -> Any:
+        """Create a subscription for a topic that is not rare: as `create_subscription`, at a tenth of its cost.
+
+        The callbacks of all of these run in one thread of the node, one at a time, whatever executors do; they must
+        return at once.
+        """
+        made = self.create_subscription(
+            kind, topic, callback, quality, callback_group=self._reception.group, **more
+        )
+        self._reception.add(made)
+        return made
+
+    def destroy_subscription(self, subscription: Any) -> bool:
+        """Destroy a subscription, however it was made."""
+        self._reception.remove(subscription)
+        return bool(super().destroy_subscription(subscription))
 
     def create_publisher(self, kind: Any, topic: str, *arguments: Any, **more: Any) -> Any:
         """Create a publisher that speaks from now on; a subscriber of another quality of service is reported."""

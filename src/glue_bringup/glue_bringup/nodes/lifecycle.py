@@ -21,7 +21,9 @@ from glue_bringup.loop.peers import Peers
 from glue_bringup.nodes import names, parameters
 from glue_bringup.nodes.beacon import Beacon, watch
 from glue_bringup.nodes.entities import EntityNode
+from glue_perception.allocation import keep_freed_memory
 from glue_perception.errors import GlueError
+from glue_perception.scheduling import stand_back
 
 DEFECT = 1
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -111,6 +113,8 @@ class ShellNode(EntityNode):
         if result != TransitionCallbackReturn.SUCCESS:
             self.close()
             self.destroy_entities()
+        else:
+            self.start_receiving()
         return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -145,6 +149,7 @@ class ShellNode(EntityNode):
     def close(self) -> None:
         """Free what `configure` took; may be called twice."""
         self._stop_beacon()
+        self.stop_receiving()
         self.resources.close()
 
     def die(self, error: BaseException) -> None:
@@ -226,8 +231,16 @@ class _Signals:
             executor.spin_once(timeout_sec=SPIN_S)
 
 
-def run_node(make: Callable[[], ShellNode], arguments: Sequence[str] | None = None) -> int:
-    """Run a node until Ctrl-C or SIGTERM (exit code 0) or an error (its exit code)."""
+def run_node(make: Callable[[], ShellNode], arguments: Sequence[str] | None = None, niceness: int = 0) -> int:
+    """Run a node until Ctrl-C or SIGTERM (exit code 0) or an error (its exit code).
+
+    Args:
+        make: Its class.
+        arguments: Of ROS; None: those of the process.
+        niceness: How far it stands back for the others where processors are few.
+    """
+    keep_freed_memory()
+    stand_back(niceness)
     rclpy.init(
         args=list(arguments) if arguments is not None else None,
         signal_handler_options=SignalHandlerOptions.NO,

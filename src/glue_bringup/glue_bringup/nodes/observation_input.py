@@ -22,7 +22,7 @@ class ObservationInput:
 
     Args:
         node: Gets the subscriptions.
-        offer: Gets every observation, in a thread of the executor.
+        offer: Gets every observation, in the node's receiving thread.
         join: Joins by other rules than the usual ones; None: by those.
     """
 
@@ -32,8 +32,8 @@ class ObservationInput:
         self._offer = offer
         self._join, self._lock = join or ObservationJoin(), threading.Lock()
         CameraInput(node, self._frame)
-        node.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
-        node.create_subscription(RobotState, topics.ROBOT_STATE, self._robot_state, qos.SENSOR)
+        node.receive(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
+        node.receive(RobotState, topics.ROBOT_STATE, self._robot_state, qos.SENSOR)
 
     @property
     def unmatched(self) -> int:

@@ -113,7 +113,7 @@ class PerceptionNode(ShellNode):
 
 def main() -> int:
     """Run the node."""
-    return run_node(PerceptionNode)
+    return run_node(PerceptionNode, niceness=3)
 
 
 if __name__ == "__main__":

@@ -82,10 +82,13 @@ class PolicyNode(ShellNode):
         # In a bag a robot state carries the frame's stamp.
         join = ObservationJoin(0 if self._replay else None)
         self._observations = ObservationInput(self, self._worker.offer, join)
-        self.create_subscription(ChunkExecution, names.CHUNK_EXECUTION, self._execution, qos.ANSWER)
-        group = MutuallyExclusiveCallbackGroup()
-        self.create_service(StartPolicy, names.START_POLICY, self._start, callback_group=group)
-        self.create_service(StopPolicy, names.STOP_POLICY, self._stop, callback_group=group)
+        self.receive(ChunkExecution, names.CHUNK_EXECUTION, self._execution, qos.ANSWER)
+        # A group each: a stop that waited for a start that hangs would come after the next start, and end that.
+        for kind, name, work in (
+            (StartPolicy, names.START_POLICY, self._start),
+            (StopPolicy, names.STOP_POLICY, self._stop),
+        ):
+            self.create_service(kind, name, work, callback_group=MutuallyExclusiveCallbackGroup())
 
     def activate(self) -> None:
         """Start the worker."""
@@ -131,7 +134,7 @@ class PolicyNode(ShellNode):
 
 def main() -> int:
     """Run the node."""
-    return run_node(PolicyNode)
+    return run_node(PolicyNode, niceness=3)
 
 
 if __name__ == "__main__":

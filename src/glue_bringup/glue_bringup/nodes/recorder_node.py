@@ -115,7 +115,7 @@ class RecorderNode(ShellNode):
         return Health("NOT RECORDING" not in words, words, {"frames_missed": str(self._live.unmatched)})
 
     def _subscribe(self) -> None:
-        subscribe, live = self.create_subscription, self._live
+        subscribe, live = self.receive, self._live
         CameraInput(self, live.frame, qos.SENSOR_ALL)
         state_of, target_of = robot_messages.robot_state_of, robot_messages.target_of
         subscribe(RobotState, topics.ROBOT_STATE, lambda m: live.robot_state(state_of(m)), qos.SENSOR_ALL)
@@ -204,7 +204,7 @@ def _found(episode: RecordedEpisode) -> str:
 
 def main() -> int:
     """Run the node."""
-    return run_node(RecorderNode)
+    return run_node(RecorderNode, niceness=5)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ from glue_bringup.task_config import load_task
 from glue_perception.cameras.base import Camera
 from glue_perception.errors import GlueError
 
-STATUS_PERIOD_S = 0.05
-
 
 class SimNode(CameraNode):
     """A camera whose source is the twin. The robot is not on a topic: `arm_node` talks to it as to a robot.
@@ -47,8 +45,11 @@ class SimNode(CameraNode):
         self._address_topic = self.create_publisher(String, names.SIM_ROBOT_IP, qos.KEPT)
         self._measured_topic = self.create_publisher(Float64MultiArray, names.SIM_MEASURED, qos.SENSOR)
         self._address_topic.publish(String(data=self._twin.robot_ip))
-        self.create_timer(STATUS_PERIOD_S, self._report)
         self.get_logger().info(f"the simulated robot listens at {self._twin.robot_ip}")
+
+    def published(self) -> None:
+        """Say how the task fares."""
+        self._report()
 
     def read_failed(self, error: GlueError) -> None:
         """End if the simulation has: it does not come back. One that is slow may go on."""
@@ -62,7 +63,8 @@ class SimNode(CameraNode):
         except GlueError as error:
             self.die(error)
             return
-        self._measured_topic.publish(Float64MultiArray(data=array.array("d", measured.tobytes())))
+        if self._measured_topic.get_subscription_count():
+            self._measured_topic.publish(Float64MultiArray(data=array.array("d", measured.tobytes())))
         if done != self._done:
             self._done = done
             self._done_topic.publish(Bool(data=done))

@@ -98,7 +98,7 @@ class TaskNode(ShellNode):
             )
         }
         self.create_subscription(Bool, names.TASK_DONE, self._task_done, qos.KEPT, callback_group=group)
-        self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
+        self.receive(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
         self.create_subscription(SafetyEvent, topics.SAFETY_EVENT, self._safety_event, qos.EVENT)
         self._peers = self.watch_others()
         self._server = ActionServer(
@@ -327,7 +327,7 @@ class TaskNode(ShellNode):
 
 def main() -> int:
     """Run the node."""
-    return run_node(TaskNode)
+    return run_node(TaskNode, niceness=5)
 
 
 if __name__ == "__main__":

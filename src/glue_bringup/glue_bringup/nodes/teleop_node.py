@@ -217,7 +217,7 @@ class TeleopNode(ShellNode):
         if isinstance(self._worker, AutomaticDemonstration):
             done = self._worker.done
             self.create_subscription(Bool, names.TASK_DONE, lambda m: done(m.data), qos.KEPT)
-            self.create_subscription(Float64MultiArray, names.SIM_MEASURED, self._take_measured, qos.SENSOR)
+            self.receive(Float64MultiArray, names.SIM_MEASURED, self._take_measured, qos.SENSOR)
 
     def _source(self, seed: int) -> ActionSource:
         dt_s = 1.0 / self._task.policy.rate_hz

@@ -45,9 +45,9 @@ class ViewNode(ShellNode):
         self._images = self.create_lifecycle_publisher(Image, names.VIEW_IMAGE, qos.SENSOR)
         self._paths = self.create_lifecycle_publisher(Path, names.VIEW_PATH, qos.ANSWER)
         CameraInput(self, self._view.frame)
-        self.create_subscription(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
-        self.create_subscription(ActionChunk, topics.ACTION_CHUNK, self._chunk, qos.ANSWER)
-        self.create_subscription(SafetyEvent, topics.SAFETY_EVENT, self._safety_event, qos.EVENT)
+        self.receive(KeyPatchArray, topics.KEY_PATCHES, self._key_patches, qos.ANSWER)
+        self.receive(ActionChunk, topics.ACTION_CHUNK, self._chunk, qos.ANSWER)
+        self.receive(SafetyEvent, topics.SAFETY_EVENT, self._safety_event, qos.EVENT)
 
     def activate(self) -> None:
         """Start to draw."""
@@ -74,7 +74,7 @@ class ViewNode(ShellNode):
 
 def main() -> int:
     """Run the node."""
-    return run_node(ViewNode)
+    return run_node(ViewNode, niceness=10)
 
 
 if __name__ == "__main__":

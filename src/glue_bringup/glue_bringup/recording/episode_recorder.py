@@ -37,6 +37,11 @@ KINDS = {
 """What each method adds, by the topic that holds it exactly."""
 
 
+GATHER_S = 0.05
+"""Small messages wake nobody: they wait for the next image, or for this long. A thread that is woken a hundred times
+a second takes Python's interpreter lock from the control thread as often."""
+
+
 class Outcome(Enum):
     """How an episode ended. Only SUCCESS is trained on.
 
@@ -241,7 +246,8 @@ class EpisodeRecorder:
             return
         self._frame_bytes += size
         self._queue.append((kind, size, write))
-        self._changed.notify_all()
+        if size:
+            self._changed.notify_all()
 
     def _lose_queue(self) -> None:
         self._lost.update(kind for kind, _, _ in self._queue)
@@ -254,9 +260,12 @@ class EpisodeRecorder:
     def _write_all(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._closing)
                 if not self._queue:
-                    return
+                    self._changed.wait_for(lambda: self._frame_bytes or self._closing, GATHER_S)
+                if not self._queue:
+                    if self._closing:
+                        return
+                    continue
                 kind, size, write = self._queue.popleft()
             failure: GlueError | None = None
             try:

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from glue_bringup.arm.limits import joint_velocity_bounds
+from glue_bringup.safety.clearance_bound import ClearanceBound
 from glue_bringup.safety.config import JointGuardConfig
 from glue_bringup.safety.joint_path import JointFollower, JointMotion, JointRamp
 from glue_bringup.safety.kinematic_model import KinematicModel
@@ -55,6 +56,7 @@ class JointGuard:
         self._elbow_change = 2.0 * config.elbow_acceleration_rad_s2
         self._follower = JointFollower(config, model)
         self._posture = np.array(config.posture_rad)
+        self._apart = ClearanceBound(model)
         self._now = self._follower.resting(self._posture)
         self._judged: tuple[MotionState, JointMotion] | None = None
         self._floor = np.zeros(0)
@@ -123,8 +125,11 @@ class JointGuard:
         moved = self._follower.follow(self._now, step, dt_s, elbow_rad)
         self._judged = (step, moved)
         way = _points(moved, self._follower.along(moved, ramp))
-        gaps_s = np.concatenate([[dt_s], np.diff(ramp.time_s, prepend=0.0)])
-        changes = np.diff(way.acceleration, axis=0, prepend=self._now.acceleration[None])
+        gaps_s = np.empty(len(way.acceleration))
+        gaps_s[0], gaps_s[1], gaps_s[2:] = dt_s, ramp.time_s[0], ramp.time_s[1:] - ramp.time_s[:-1]
+        changes = way.acceleration.copy()
+        changes[0] -= self._now.acceleration
+        changes[1:] -= way.acceleration[:-1]
         if (
             self._too_fast(way)
             or np.any(np.abs(way.acceleration) > self._acceleration)
@@ -164,13 +169,14 @@ class JointGuard:
             self._floor = np.minimum(0.0, np.maximum(self._floor, margins))
 
     def _margins(self, way: JointRamp) -> Float[np.ndarray, "m"]:
-        """Return by how much each margin is kept: joints' ends, smallest singular value, links, table."""
+        """Return at least by how much each margin is kept: joints' ends, singular value, links, table."""
         config, margin = self._config, self._config.position_margin_rad
         lowest, highest = way.position.min(axis=0), way.position.max(axis=0)
         values = [*(lowest - self._low - margin), *(self._high - margin - highest)]
         values.append(way.least_singular_value.min() - config.min_singular_value)
         points = way.position[::-LINKS_EVERY]
-        values.append(min(map(self._model.clearance_m, points)) - config.self_collision_margin_m)
+        apart_m = self._apart.least_m(points, config.self_collision_margin_m)
+        values.append(apart_m - config.self_collision_margin_m)
         if config.table_height_m is not None:
             values.append(min(map(self._model.lowest_m, points)) - config.table_height_m)
         return np.array(values)

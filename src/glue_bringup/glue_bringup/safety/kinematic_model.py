@@ -15,9 +15,11 @@ class KinematicModel(Protocol):
 
     Attributes:
         limits: The robot's table. It travels with the model, so that two robots cannot be mixed.
+        reach_m: For each joint, no point of a link that it turns moves farther than this per radian.
     """
 
     limits: RobotLimits
+    reach_m: Float[np.ndarray, "7"]
 
     def flange_pose(self, joint_position_rad: Float[np.ndarray, "7"]) -> Float[np.ndarray, "4 4"]:
         """Return T_base_flange."""
@@ -47,12 +49,6 @@ class KinematicModel(Protocol):
         self, joint_position_rad: Float[np.ndarray, "n 7"]
     ) -> tuple[Float[np.ndarray, "n 6 7"], Float[np.ndarray, "n 3 3"], Float[np.ndarray, "n 3"]]:
         """Return Jacobians, R_base_ee and tool positions [m] at many joint positions."""
-        ...
-
-    def drifts(
-        self, joint_position_rad: Float[np.ndarray, "n 7"], joint_velocity_rad_s: Float[np.ndarray, "n 7"]
-    ) -> Float[np.ndarray, "n 6"]:
-        """Return `drift` at many joint positions."""
         ...
 
     def clearance_m(self, joint_position_rad: Float[np.ndarray, "7"]) -> float:

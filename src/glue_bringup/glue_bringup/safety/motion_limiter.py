@@ -100,6 +100,10 @@ class AxisTriple:
         self._chase = self._make_input(acceleration, jerk, ruckig.ControlInterface.Position)
         self._chase.target_position = [0.0, 0.0, 0.0]
         self._brake = self._make_input(acceleration, jerk, ruckig.ControlInterface.Velocity)
+        self._brake.current_position = [0.0, 0.0, 0.0]
+        self._brake.target_velocity = [0.0, 0.0, 0.0]
+        self._braking: AxisState | None = None
+        """From where the trajectory brakes; None if it does something else."""
 
     @staticmethod
     def _make_input(
@@ -135,7 +139,7 @@ class AxisTriple:
         """
         speed = speed_share * self.axis_velocity
         bound = VELOCITY_MARGIN * speed
-        drift = np.clip(target_velocity, -bound, bound)
+        drift = np.minimum(np.maximum(target_velocity, -bound), bound)
         start = target - drift * dt_s
         values = self._chase
         values.current_position = state.position - start
@@ -143,6 +147,7 @@ class AxisTriple:
         values.current_acceleration = state.acceleration
         values.max_velocity = speed - drift
         values.min_velocity = -speed - drift
+        self._braking = None
         try:
             self._otg.calculate(values, self._trajectory)
         except (ruckig.RuckigError, ValueError):
@@ -186,13 +191,14 @@ class AxisTriple:
         return state.position + low, state.position + high
 
     def _plan_brake(self, state: AxisState) -> None:
+        if state is self._braking:  # a step is asked for its reach, its corners and its ramp
+            return
         # From zero, as Ruckig counts zero among the extrema of a velocity plan wherever it starts.
-        values = self._brake
-        values.current_position = [0.0, 0.0, 0.0]
+        values, self._braking = self._brake, None
         values.current_velocity = state.velocity
         values.current_acceleration = state.acceleration
-        values.target_velocity = [0.0, 0.0, 0.0]
         self._otg.calculate(values, self._trajectory)
+        self._braking = state
 
 
 class MotionLimiter:
@@ -318,11 +324,11 @@ class MotionLimiter:
         The tool's acceleration is linear in time between the corners of this way, so these are among the points:
         what depends on it has its extremes there, or close by where the arm's posture changes.
         """
-        corners_s = self._translation.brake_corners_s(state.linear)
-        corners_s += self._rotation.brake_corners_s(state.angular)
+        linear, angular = state.linear, state.angular
+        corners_s = self._translation.brake_corners_s(linear) + self._rotation.brake_corners_s(angular)
         times_s = _merged(corners_s)
-        ways = self._translation.brake_ramp(state.linear, times_s)
-        turns = self._rotation.brake_ramp(state.angular, times_s)
+        ways = self._translation.brake_ramp(linear, times_s)
+        turns = self._rotation.brake_ramp(angular, times_s)
         turn, rate, change = turns[:, 0], turns[:, 1], turns[:, 2]
         return Ramp(
             time_s=np.array(times_s),

@@ -25,6 +25,7 @@ from glue_bringup.sim.tasks import get_task
 from glue_bringup.sim.tasks.base import ForcedTask
 from glue_bringup.sim.twin_process import ChildLink
 from glue_perception.config import from_mapping
+from glue_perception.scheduling import take_short_turns
 
 STEP_S = 0.001
 MAX_LAG_S = 0.020
@@ -37,6 +38,7 @@ _CHECK_STEPS = 20
 def main(settings: dict[str, Any]) -> None:
     """Serve until the parent hangs up."""
     link = ChildLink(settings)
+    take_short_turns()
     camera = from_mapping(CameraConfig, settings["camera"], "camera")
     shared = SharedFrames(settings["frames_fd"], camera.width_px, camera.height_px)
     states = socket.socket(fileno=settings["states_fd"])

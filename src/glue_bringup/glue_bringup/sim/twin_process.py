@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
+from glue_perception.allocation import keep_freed_memory
 from glue_perception.errors import HardwareError, RenderingError
 
 START_TIMEOUT_S = 30.0
@@ -124,6 +125,7 @@ class ChildLink:
     """The child's end: says ready or failed once, then tells whether to go on."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
+        keep_freed_memory()
         self.socket = socket.socket(fileno=settings["link_fd"])
         self.socket.setblocking(False)
         self._parent_pid = settings["parent_pid"]
