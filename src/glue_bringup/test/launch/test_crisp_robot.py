@@ -6,9 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +18,9 @@ from geometry_msgs.msg import PoseStamped  # noqa: E402
 from glue_msgs.msg import ActionChunk, KeyPatchArray  # noqa: E402
 from glue_msgs.srv import ResetSafety  # noqa: E402
 from launched import DOMAIN_ID, START_S, patient_task  # noqa: E402
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from sensor_msgs.msg import JointState  # noqa: E402
+from served import served, until  # noqa: E402
 from std_msgs.msg import Float64MultiArray, String  # noqa: E402
 
 from glue_bringup.nodes import names, qos  # noqa: E402
@@ -105,22 +104,8 @@ class CrispTwin(Node):
 @pytest.fixture
 def robot() -> Iterator[CrispTwin]:
     rclpy.init(domain_id=DOMAIN_ID)
-    node = CrispTwin()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-
-    def spin() -> None:
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            return
-
-    thread = threading.Thread(target=spin)
-    thread.start()
-    yield node
-    executor.shutdown()
-    thread.join()
-    node.destroy_node()
+    with served(CrispTwin()) as node:
+        yield node
     rclpy.shutdown()
 
 
@@ -154,14 +139,6 @@ class ArmNodeProcess:
         exit_code = self.process.wait(START_S)
         self._reader.join()
         return exit_code
-
-
-def until(condition: Callable[[], Any], meanwhile: Callable[[], None] = lambda: None) -> None:
-    deadline_s = time.monotonic() + START_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        meanwhile()
-        time.sleep(0.02)
 
 
 def chunk_to(position_m: np.ndarray, T_base_ee: np.ndarray, width_m: float) -> ActionChunk:

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from glue_msgs.action import RunTask  # noqa: E402
 from glue_msgs.msg import KeyPatchArray  # noqa: E402
 from launched import DOMAIN_ID, START_S  # noqa: E402
 from rcl_interfaces.msg import Log  # noqa: E402
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor  # noqa: E402
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
+from served import served, until  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
 from glue_bringup.nodes import camera_input, names, qos  # noqa: E402
@@ -59,39 +59,10 @@ def ros(**parameters: Any) -> Iterator[None]:
 
 
 @contextmanager
-def served(node: Any) -> Iterator[Any]:
-    """A node, not configured yet, whose callbacks are served."""
-    with ExitStack() as stack:
-        stack.callback(node.destroy_node)
-        stack.callback(getattr(node, "close", lambda: None))
-        executor = MultiThreadedExecutor(2)
-        executor.add_node(node)
-
-        def spin() -> None:
-            try:
-                executor.spin()
-            except ExternalShutdownException:
-                return
-
-        thread = threading.Thread(target=spin)
-        thread.start()
-        stack.callback(thread.join)
-        stack.callback(executor.shutdown)
-        yield node
-
-
-@contextmanager
 def made(kind: Callable[[], Any], **parameters: Any) -> Iterator[Any]:
     """A node as `served`, with ROS."""
     with ros(**parameters), served(kind()) as node:
         yield node
-
-
-def until(condition: Callable[[], Any]) -> None:
-    deadline_s = time.monotonic() + START_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
 
 
 def entities(node: Any) -> list[str]:
