@@ -103,5 +103,7 @@ class CrispRobot:
         self._targets.publish(ros_message(robot_messages.pose_message(stamp_ns, T_base_ee)))
 
     def _others(self) -> list[str]:
-        infos = self._node.get_publishers_info_by_topic(topics.TARGET_POSE)
-        return [info.node_name for info in infos if info.node_name != self._node.get_name()]
+        names = [info.node_name for info in self._node.get_publishers_info_by_topic(topics.TARGET_POSE)]
+        if self._node.get_name() in names:
+            names.remove(self._node.get_name())  # once: a second arm_node has the same name
+        return names

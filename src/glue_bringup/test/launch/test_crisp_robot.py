@@ -198,3 +198,16 @@ def test_no_robot_is_one_clear_line(tmp_path: Path) -> None:
     arm._reader.join()
     assert "no opening of the gripper has come" in arm.text
     assert "Traceback" not in arm.text
+
+
+def test_a_second_source_of_targets_is_refused_even_under_our_own_name(
+    robot: CrispTwin, tmp_path: Path
+) -> None:
+    with served(Node("arm_node_robot")) as other:
+        other.create_publisher(PoseStamped, topics.TARGET_POSE, TARGET)
+        arm = ArmNodeProcess(patient_task(tmp_path))
+        try:
+            until(lambda: any("publishes target poses too" in line for line in robot.lines))
+            assert robot.targets == []
+        finally:
+            arm.end()
