@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,17 @@ DOMAIN = {
     "ROS_PYTHON_CHECK_FIELDS": "1",
 }
 """Environment of whatever takes part in the graph under test."""
+
+LAUNCH_MARKS = [
+    pytest.mark.ros,
+    pytest.mark.render,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        shutil.which("ros2") is None, reason="ros2 is not on PATH: source /opt/ros/jazzy/setup.bash"
+    ),
+]
+"""Of a file of tests that start whole graphs."""
 
 START_S = 240.0
 """On a loaded machine the imports alone take tens of seconds."""

@@ -1,12 +1,10 @@
 """The users' own launch file on real ROS 2: the twin's graph does the task, and says clearly what is wrong."""
 
 import re
-import shutil
 import subprocess
-from collections.abc import Callable
 
 import pytest
-from launched import LAUNCH, START_S, Launched
+from launched import LAUNCH, LAUNCH_MARKS, START_S
 
 ATTEMPTS = 3
 """The twin runs in real time: where the processors are taken away for seconds, an episode fails with reason."""
@@ -14,25 +12,7 @@ ATTEMPTS = 3
 TOO_SLOW = r"not done within its time|the robot at .* is silent|UDP receive: Timeout|_node is gone"
 """What is said when the processors are taken away for seconds."""
 
-pytestmark = [
-    pytest.mark.ros,
-    pytest.mark.render,
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        shutil.which("ros2") is None, reason="ros2 is not on PATH: source /opt/ros/jazzy/setup.bash"
-    ),
-]
-
-
-@pytest.fixture
-def launch(request: pytest.FixtureRequest) -> Callable[..., Launched]:
-    def start(file: str, *arguments: str) -> Launched:
-        launched = Launched(file, *arguments)
-        request.addfinalizer(launched.end)
-        return launched
-
-    return start
+pytestmark = LAUNCH_MARKS
 
 
 def test_the_graph_presses_the_button_and_ends_cleanly(launch) -> None:

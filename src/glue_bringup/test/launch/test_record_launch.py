@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ pytest.importorskip("rclpy", reason="needs a sourced ROS 2 Jazzy", exc_type=Impo
 
 from glue_msgs.srv import StartEpisode, StopEpisode
 from graph_client import GraphClient
-from launched import Launched, patient_task
+from launched import LAUNCH_MARKS, Launched, patient_task
 from std_msgs.msg import String
 
 from glue_bringup.nodes import names, qos
@@ -49,23 +48,13 @@ TOO_BUSY = (
 )
 """What is rightly refused, or ends an episode, where processors are taken away for tenths of a second and more."""
 
-pytestmark = [
-    pytest.mark.ros,
-    pytest.mark.render,
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        shutil.which("ros2") is None, reason="ros2 is not on PATH: source /opt/ros/jazzy/setup.bash"
-    ),
-]
+pytestmark = LAUNCH_MARKS
 
 
 @pytest.fixture
-def launch(request: pytest.FixtureRequest) -> Callable[..., Launched]:
+def launch(launch: Callable[..., Launched]) -> Callable[..., Launched]:
     def start(*arguments: str, file: str = "record.launch.py") -> Launched:
-        launched = Launched(file, "lease_s:=5.0", *arguments)
-        request.addfinalizer(launched.end)
-        return launched
+        return launch(file, "lease_s:=5.0", *arguments)
 
     return start
 

@@ -2,12 +2,12 @@
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs a sourced ROS 2 Jazzy", exc_type=ImportError)
 
 import rosbag2_py
-from launched import DOMAIN, START_S, Launched, patient_task
+from launched import DOMAIN, LAUNCH_MARKS, START_S, Launched, patient_task
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
@@ -30,28 +30,15 @@ from glue_perception.bags.writer import BagWriter
 from glue_perception.ros_conversions import ros_message
 from glue_perception.types import RobotState
 
-pytestmark = [
-    pytest.mark.ros,
-    pytest.mark.render,
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        shutil.which("ros2") is None, reason="ros2 is not on PATH: source /opt/ros/jazzy/setup.bash"
-    ),
-]
+pytestmark = LAUNCH_MARKS
 
 GLUE = [sys.executable, "-m", "glue_bringup.cli.main"]
 T0_NS = 1_700_000_000_000_000_000
 
 
 @pytest.fixture
-def launch(request: pytest.FixtureRequest) -> Callable[..., Launched]:
-    def start(*arguments: str) -> Launched:
-        launched = Launched("replay.launch.py", *arguments)
-        request.addfinalizer(launched.end)
-        return launched
-
-    return start
+def launch(launch: Callable[..., Launched]) -> Callable[..., Launched]:
+    return partial(launch, "replay.launch.py")
 
 
 @pytest.fixture(scope="module")
