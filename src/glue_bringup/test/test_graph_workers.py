@@ -509,7 +509,7 @@ class TestControlWorker:
             supervisor, robot, robot, robot.recover, 100.0, peers, report, RecentLatencies(), pytest.fail
         )
         worker.start()
-        until(lambda: report.states > 0)
+        worker.reset()
         yield worker
         worker.stop()
         assert robot.stopped > 0
@@ -601,6 +601,27 @@ class TestControlWorker:
         with pytest.raises(NotReadyError, match="no fault"):
             worker.recover()
 
+    @pytest.mark.parametrize("again", ["recovered", "started"])
+    def test_chunks_of_before_a_new_start_move_nothing(self, worker, robot, report, again) -> None:
+        worker.submit(chunk(time.time_ns()))
+        until(lambda: ("active", "following") in report.events)
+        if again == "recovered":
+            robot.broken = True
+            until(lambda: worker.fault is not None)
+            worker.recover()
+        else:
+            worker.stop()
+            worker.start()
+        until(lambda: ("hold", again) in report.events[1:])
+        states, T = report.states, robot.T.copy()
+        worker.submit(chunk(time.time_ns()))  # of a policy that has not yet seen that its episode is over
+        until(lambda: report.states > states + 5)
+        assert report.events[-1][0] == "hold"
+        np.testing.assert_array_equal(robot.T, T)
+        worker.reset()
+        worker.submit(chunk(time.time_ns()))
+        until(lambda: report.events[-1] == ("active", "following"))
+
     def test_stop_and_start_again(self, worker, robot, report) -> None:
         worker.stop()
         states = report.states
@@ -632,6 +653,7 @@ def test_the_arm_moves_only_while_the_deadman_is_held() -> None:
         supervisor, robot, robot, robot.recover, 100.0, Peers(), report, RecentLatencies(), pytest.fail
     )
     worker.start()
+    worker.reset()
     try:
         worker.submit(chunk(time.time_ns()))
         until(lambda: ("hold", "deadman_released") in report.events)

@@ -46,8 +46,10 @@ class ControlReport(ControlRecord, Protocol):
 class ControlWorker(Worker):
     """Runs supervisor, arm and gripper at a fixed rate, whatever else stops.
 
-    The arm is under control from `start` on and holds until a chunk comes. A fault of arm or gripper ends control,
-    not the thread: `recover` begins anew. `stop` brings the arm to rest and switches control off.
+    The arm is under control from `start` on and holds until an episode begins by `reset` and its first chunk comes:
+    a policy that still decides for an episode of before this start moves nothing. A fault of arm or gripper ends
+    control and the episode, not the thread: `recover` begins anew. `stop` brings the arm to rest and switches control
+    off.
 
     Args:
         supervisor: Says what is to be done.
@@ -88,6 +90,7 @@ class ControlWorker(Worker):
         self._deadman: Mailbox[bool] = Mailbox()
         self._due_s = 0.0
         self._fault: str | None = None
+        self._in_episode = False
         self._line = ""
 
     @property
@@ -118,7 +121,7 @@ class ControlWorker(Worker):
         self._deadman.put(held)
 
     def reset(self) -> None:
-        """Begin an episode at the current pose; HardwareError if the arm is not under control."""
+        """Begin an episode at the current pose: chunks count from now on. HardwareError without control of the arm."""
         self.ask(self._reset, REQUEST_TIMEOUT_S)
 
     def come_to_rest(self) -> None:
@@ -209,7 +212,7 @@ class ControlWorker(Worker):
         if held is not None:
             self._supervisor.note_deadman(now_ns, held)
         chunk = self._chunks.take(0.0)
-        if chunk is not None:
+        if chunk is not None and self._in_episode:
             self._control.submit(chunk, now_ns)
         self._control.tick(now_ns, state)
         self._tell(self._supervisor.line)
@@ -223,7 +226,7 @@ class ControlWorker(Worker):
         self._arm.start()
         self._supervisor.reset(time.time_ns(), self._arm.state())
         self._due_s = time.perf_counter()
-        self._fault = None
+        self._fault, self._in_episode = None, False
 
     def _reset(self) -> None:
         if self._fault is not None:
@@ -234,6 +237,7 @@ class ControlWorker(Worker):
         self._peers.forget_lost()
         self._update_hold()
         self._supervisor.reset(time.time_ns(), self._arm.state())
+        self._in_episode = True
 
     def _recover(self) -> None:
         if self._fault is None:
