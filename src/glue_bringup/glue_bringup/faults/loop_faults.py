@@ -11,7 +11,7 @@ from glue_bringup.faults.loop_bench import WatchedRecorder, fly
 from glue_bringup.faults.motion_audit import steps
 from glue_bringup.faults.report import FaultRow, late
 from glue_bringup.faults.table import BY_ITSELF, FaultKind
-from glue_bringup.loop.realtime_loop import EPISODE_OVER
+from glue_bringup.loop.realtime_loop import EPISODE_OVER, Robot
 from glue_bringup.recording.episode_recorder import KINDS, Outcome
 from glue_bringup.safety.config import SafetyConfig
 from glue_perception.bags.reader import BagReader
@@ -50,21 +50,23 @@ LOOP_FAULTS: tuple[LoopFault, ...] = (
 )
 
 
-def run_in_loop(fault: LoopFault, bag: Path) -> FaultRow:
+def run_in_loop(fault: LoopFault, bag: Path, robot: Robot | None = None) -> FaultRow:
     """Fly with one fault and say what was seen. Takes some seconds of real time.
 
     Args:
         fault: Which one.
         bag: Gets the episode; must not exist.
+        robot: Connected, not started; one that exists only here by default.
     """
-    recorder, ended = fly(fault.name, fault.heals, bag)
+    recorder, ended = fly(fault.name, fault.heals, bag, robot)
     ended = ended.replace(str(bag), "BAG")
-    hold, held_ms, detected, broken = recorder.hold, None, ended, []
+    hold, held_ms, measured_ms, detected, broken = recorder.hold, None, None, ended, []
     if recorder.fault_tick is None:
         broken.append(f"the arm never moved: {ended}")
     elif hold is not None and (fault.said or hold[1] != EPISODE_OVER):
         # In ticks of control, which come late on a busy computer, all that depends on them with them.
         held_ms = (hold[0] - recorder.fault_tick + 1) * TICK_NS / 1e6
+        measured_ms = round((recorder.stamps_ns[hold[0] - 1] - recorder.stamps_ns[recorder.fault_tick - 1]) / 1e6)
         detected = ended or hold[1]
     if fault.said:
         broken += late(held_ms)
@@ -75,7 +77,9 @@ def run_in_loop(fault: LoopFault, bag: Path) -> FaultRow:
     broken += steps(recorder.targets, recorder.stamps_ns, SafetyConfig())
     broken += _record_broken(recorder, bool(ended))
     how = NEXT_EPISODE if not fault.heals else BY_ITSELF if fault.said else "nothing to recover from"
-    return FaultRow(fault.name, fault.kind, "real-time loop", detected, held_ms, how, tuple(broken))
+    return FaultRow(
+        fault.name, fault.kind, "real-time loop", detected, held_ms, how, tuple(broken), measured_ms
+    )
 
 
 def _record_broken(recorder: WatchedRecorder, failed: bool) -> list[str]:

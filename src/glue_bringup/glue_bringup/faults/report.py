@@ -24,6 +24,7 @@ class FaultRow:
         bench: Where it was injected.
         detected: The reason that the supervisor gave, or the driver's; empty if it needed none.
         held_ms: From the fault to the first tick of the hold, in time of the model: ticks of control; None without.
+        measured_ms: The same by the clock, where time is real.
         recovered: How motion came back, or why it does not.
         broken: What should not have been; empty if all is well.
     """
@@ -35,6 +36,7 @@ class FaultRow:
     held_ms: float | None
     recovered: str
     broken: tuple[str, ...]
+    measured_ms: float | None = None
 
 
 def run_on_bench(fault: Fault, limits: RobotLimits) -> FaultRow:
