@@ -66,7 +66,9 @@ def run_in_loop(fault: LoopFault, bag: Path, robot: Robot | None = None) -> Faul
     elif hold is not None and (fault.said or hold[1] != EPISODE_OVER):
         # In ticks of control, which come late on a busy computer, all that depends on them with them.
         held_ms = (hold[0] - recorder.fault_tick + 1) * TICK_NS / 1e6
-        measured_ms = round((recorder.stamps_ns[hold[0] - 1] - recorder.stamps_ns[recorder.fault_tick - 1]) / 1e6)
+        measured_ms = round(
+            (recorder.stamps_ns[hold[0] - 1] - recorder.stamps_ns[recorder.fault_tick - 1]) / 1e6
+        )
         detected = ended or hold[1]
     if fault.said:
         broken += late(held_ms)

@@ -54,9 +54,7 @@ def out_of_place(
     limits: RobotLimits,
     config: SafetyConfig,
 ) -> list[str]:
-    """Return whether a motion left the workspace box or the margins of the joints' ranges. For the arguments see
-    `violations`.
-    """
+    """Return where a motion left the workspace box or the margins of the joints' ranges; as `violations`."""
     found = []
     low, high = np.array(config.workspace.min_m), np.array(config.workspace.max_m)
     position_m = np.array(poses)[:, :3, 3]

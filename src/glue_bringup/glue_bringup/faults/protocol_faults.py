@@ -16,7 +16,7 @@ from glue_bringup.faults.loop_faults import LoopFault, run_in_loop
 from glue_bringup.faults.network_faults import NetworkFault
 from glue_bringup.faults.protocol_bench import PATIENCE_S, ProtocolBench
 from glue_bringup.faults.report import FaultRow, late
-from glue_bringup.faults.table import MAX_HOLD_DELAY_S, Fault, FaultKind
+from glue_bringup.faults.table import Fault, FaultKind
 from glue_bringup.gripper.franky_gripper import FrankyGripper
 from glue_bringup.gripper.renewable import RenewableGripper
 from glue_bringup.loop.realtime_loop import Robot
@@ -51,8 +51,8 @@ class ProtocolRun:
     Before each fault the arm comes home, is brought to rest, and control begins anew; after each it must move again.
 
     Args:
-        quiet: Whether the computer has time for this alone. Then a hold must begin within its time by the clock, and for
-            no reason but the fault's. On a busy one control itself comes late: then ticks of control are counted, and
+        quiet: Whether the computer has time for this alone. Then a hold must begin in time by the clock, and for no
+            reason but the fault's. On a busy one control itself comes late: then ticks of control are counted, and
             holds for want of a fresh input may come besides.
 
     Raises:
@@ -147,7 +147,7 @@ class ProtocolRun:
         return broken if bench.run_until_calm() else [*broken, "the arm did not move at first"]
 
     def _watch(self, inject: Callable[[], None], reason: str | None) -> _Seen:
-        """Inject, and look on for `AFTER_S`, on a busy computer until the reason was given, or to the driver's fault."""
+        """Inject, and look on for `AFTER_S`; on a busy computer until the reason was given, too."""
         bench, seen = self._bench, _Seen()
         begin_s = time.perf_counter()
         inject()
