@@ -15,7 +15,7 @@ from glue_bringup.faults.bench import ACTIVE, PROMPT, TICK_NS
 from glue_bringup.faults.loop_faults import LoopFault, run_in_loop
 from glue_bringup.faults.network_faults import NetworkFault
 from glue_bringup.faults.protocol_bench import PATIENCE_S, ProtocolBench
-from glue_bringup.faults.report import FaultRow, late
+from glue_bringup.faults.report import PROTOCOL_TWIN, FaultRow, late
 from glue_bringup.faults.table import Fault, FaultKind
 from glue_bringup.gripper.franky_gripper import FrankyGripper
 from glue_bringup.gripper.renewable import RenewableGripper
@@ -25,7 +25,6 @@ from glue_bringup.sim.protocol_twin import ProtocolTwin
 from glue_bringup.task_config import load_task
 from glue_perception.errors import HardwareError
 
-BENCH = "protocol twin"
 TASK = "push_button"
 CAMERA = CameraConfig(width_px=160, height_px=120)
 """Small, as only the frames' stamps count, and the renderer shares the computer with all else."""
@@ -55,6 +54,9 @@ class ProtocolRun:
             reason but the fault's. On a busy one control itself comes late: then ticks of control are counted, and
             holds for want of a fresh input may come besides.
 
+    Attributes:
+        bench: Which all faults share.
+
     Raises:
         HardwareError: the twin does not start.
         MissingDependencyError: franky is not installed.
@@ -72,7 +74,7 @@ class ProtocolRun:
             gripper = RenewableGripper(lambda: FrankyGripper(address, robot.gripper))
             arm = FrankyArm(robot.arm_config(address, RobotModel.FR3), self._task.gains, gripper.width_m)
             config = replace(self._task.safety, watchdogs=PROMPT)
-            self._bench = ProtocolBench(arm, gripper, self._twin.camera, config)
+            self.bench = ProtocolBench(arm, gripper, self._twin.camera, config)
         except BaseException:
             self._twin.close()
             raise
@@ -80,13 +82,13 @@ class ProtocolRun:
 
     def __exit__(self, *_: object) -> None:
         with suppress(HardwareError):
-            self._bench.end()
-        self._bench.arm.close()
+            self.bench.end()
+        self.bench.arm.close()
         self._twin.close()
 
     def input_fault(self, fault: Fault) -> FaultRow:
         """Inject a fault of an input between driver, camera, policy, operator and supervisor."""
-        bench, broken = self._bench, self._set_out()
+        bench, broken = self.bench, self._set_out()
         seen = self._watch(lambda: fault.inject(bench), fault.reason)
         broken += self._judge(fault.reason, seen)
         bench.heal()
@@ -100,7 +102,7 @@ class ProtocolRun:
 
     def network_fault(self, fault: NetworkFault) -> FaultRow:
         """Inject a fault of the way to the robot, and bring the robot back by the driver's own recovery."""
-        bench, broken = self._bench, self._set_out()
+        bench, broken = self.bench, self._set_out()
         pid = self._twin.processes[0].pid
         seen = self._watch(lambda: fault.inject(pid), None)
         broken += self._judge("", seen) + bench.audit()
@@ -114,7 +116,7 @@ class ProtocolRun:
 
     def loop_fault(self, fault: LoopFault, bag: Path) -> FaultRow:
         """Inject a fault of a thread or the disk into the real-time loop around this robot. See `run_in_loop`."""
-        broken, bench = self._set_out(), self._bench
+        broken, bench = self._set_out(), self.bench
         bench.end()
         bench.gripper.start()
         robot = Robot(bench.arm, bench.gripper, self._twin.camera, RobotModel.FR3)
@@ -123,7 +125,7 @@ class ProtocolRun:
         broken += [*row.broken, *self._moves_again()]
         if self._quiet and row.measured_ms is not None:
             broken += late(row.measured_ms)
-        return replace(row, bench=BENCH, broken=tuple(broken))
+        return replace(row, bench=PROTOCOL_TWIN, broken=tuple(broken))
 
     def _new_twin(self) -> ProtocolTwin:
         return ProtocolTwin(self._task.task, 0, CAMERA)
@@ -135,11 +137,11 @@ class ProtocolRun:
         self._twin = self._new_twin()
         if self._twin.robot_ip != address:
             raise HardwareError(f"the robot came back at {self._twin.robot_ip} instead of {address}")
-        self._bench.camera = self._twin.camera
+        self.bench.camera = self._twin.camera
 
     def _set_out(self) -> list[str]:
         """Bring the arm home, to rest, and into motion; return what was wrong with that."""
-        bench = self._bench
+        bench = self.bench
         bench.begin()
         broken = [] if bench.come_home() else ["the arm did not come home"]
         bench.begin()
@@ -148,7 +150,7 @@ class ProtocolRun:
 
     def _watch(self, inject: Callable[[], None], reason: str | None) -> _Seen:
         """Inject, and look on for `AFTER_S`; on a busy computer until the reason was given, too."""
-        bench, seen = self._bench, _Seen()
+        bench, seen = self.bench, _Seen()
         begin_s = time.perf_counter()
         inject()
         for tick in range(1, round(PATIENCE_S * 1e9 / TICK_NS)):
@@ -190,12 +192,12 @@ class ProtocolRun:
         return broken
 
     def _moves_again(self) -> list[str]:
-        return [] if self._bench.run_until_calm() else ["the arm did not move again"]
+        return [] if self.bench.run_until_calm() else ["the arm did not move again"]
 
     def _row(
         self, name: str, kind: FaultKind, seen: _Seen, reason: str | None, how: str, broken: list[str]
     ) -> FaultRow:
         if seen.held_tick is None or seen.held_s is None or reason is None:
-            return FaultRow(name, kind, BENCH, "", None, how, tuple(broken))
+            return FaultRow(name, kind, PROTOCOL_TWIN, "", None, how, tuple(broken))
         ticks_ms, clock_ms = seen.held_tick * TICK_NS / 1e6, round(seen.held_s * 1e3)
-        return FaultRow(name, kind, BENCH, seen.reasons[0], ticks_ms, how, tuple(broken), clock_ms)
+        return FaultRow(name, kind, PROTOCOL_TWIN, seen.reasons[0], ticks_ms, how, tuple(broken), clock_ms)
