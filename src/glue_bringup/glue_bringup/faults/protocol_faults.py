@@ -93,6 +93,9 @@ class ProtocolRun:
         broken += self._judge(fault.reason, seen)
         bench.heal()
         fault.end(bench)
+        if seen.failure:
+            broken += bench.audit()
+            bench.recover()
         broken += self._moves_again()
         if not all(0.0 <= c.gripper_width_m <= bench.config.gripper_max_width_m for c in bench.commands):
             broken.append("an opening out of range")
