@@ -104,7 +104,7 @@ def _kind_of(name: str, rows: Sequence[FaultRow]) -> str:
 
 def _held(row: FaultRow | None) -> str:
     if row is None:
-        return "not injected"
+        return "-"
     if row.held_ms is None:
         held = "no hold needed"
     elif row.measured_ms is None:
