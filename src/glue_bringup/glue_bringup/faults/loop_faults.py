@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,10 +92,19 @@ def _record_broken(recorder: WatchedRecorder, failed: bool) -> list[str]:
     except BagError:
         repair_bag(recorder.path)
     offered = Counter({"target": len(recorder.targets), "safety_event": len(recorder.events)})
-    with BagReader(recorder.path) as bag:
+    return missing_in(recorder.path, offered, recorder.lost)
+
+
+def missing_in(bag_path: Path, offered: Mapping[str, int], lost: Mapping[str, int]) -> list[str]:
+    """Return what is missing in a closed bag that was not said to be; empty if nothing is.
+
+    Args:
+        bag_path: The bag.
+        offered: How many messages of each kind the recorder was given.
+        lost: How many it says were lost.
+    """
+    with BagReader(bag_path) as bag:
         counts = bag.summary().message_counts
     topic_of = {kind: topic for topic, kind in KINDS.items()}
-    missing = {
-        kind: n - counts.get(topic_of[kind], 0) - recorder.lost.get(kind, 0) for kind, n in offered.items()
-    }
+    missing = {kind: n - counts.get(topic_of[kind], 0) - lost.get(kind, 0) for kind, n in offered.items()}
     return [f"{n} of {kind} lost without a word" for kind, n in missing.items() if n]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +17,7 @@ from glue_bringup.arm.limits import FR3
 from glue_bringup.faults.bench import ACTIVE, TICK_NS, SafetyBench
 from glue_bringup.faults.motion_audit import motion_times_ns, out_of_place, steps
 from glue_bringup.gripper.renewable import RenewableGripper
+from glue_bringup.recording.episode_recorder import EpisodeRecorder
 from glue_bringup.safety.config import SafetyConfig
 from glue_bringup.safety.supervisor import Command
 from glue_perception.cameras.base import Camera
@@ -80,6 +81,8 @@ class ProtocolBench(SafetyBench):
 
     Attributes:
         camera: May be replaced between `end` and `begin`.
+        recorder: Gets what the driver reports, what the arm is told and every intervention; None: nobody does.
+        offered: How many messages of each kind it was given.
         stamps_ns: What the supervisor's clock said at each tick.
         given_s: When each command had been given, by the steady clock.
     """
@@ -88,6 +91,8 @@ class ProtocolBench(SafetyBench):
         self, arm: FrankyArm, gripper: RenewableGripper, camera: Camera, config: SafetyConfig
     ) -> None:
         self.arm, self.gripper, self.camera = arm, gripper, camera
+        self.recorder: EpisodeRecorder | None = None
+        self.offered: Counter[str] = Counter()
         self._watch: FrameWatch | None = None
         self._clock_offset_ns = 0
         self._homing = False
@@ -201,6 +206,17 @@ class ProtocolBench(SafetyBench):
         self.arm.set_target(command.T_base_ee)
         self.gripper.command(command.gripper_width_m)
         self.given_s.append(time.perf_counter())
+        self._record(command)
+
+    def _record(self, command: Command) -> None:
+        events, recorder = self.supervisor.drain_events(), self.recorder
+        if recorder is None:
+            return
+        recorder.robot_state(self._true)
+        recorder.target(self.now_ns, command.T_base_ee)
+        for event in events:
+            recorder.safety_event(event.stamp_ns, event.mode.value, event.reason)
+        self.offered.update(robot_state=1, target=1, safety_event=len(events))
 
     def _pass_time(self) -> None:
         # One tick that came late may be made up for, never a burst.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,7 +15,7 @@ from typing import Self
 from glue_bringup.arm.franky_arm import FrankyArm
 from glue_bringup.arm.limits import RobotModel
 from glue_bringup.faults.bench import ACTIVE, PROMPT, TICK_NS
-from glue_bringup.faults.loop_faults import LoopFault, run_in_loop
+from glue_bringup.faults.loop_faults import LoopFault, missing_in, run_in_loop
 from glue_bringup.faults.network_faults import NetworkFault
 from glue_bringup.faults.protocol_bench import PATIENCE_S, ProtocolBench
 from glue_bringup.faults.report import PROTOCOL_TWIN, FaultRow, late
@@ -20,9 +23,11 @@ from glue_bringup.faults.table import Fault, FaultKind
 from glue_bringup.gripper.franky_gripper import FrankyGripper
 from glue_bringup.gripper.renewable import RenewableGripper
 from glue_bringup.loop.realtime_loop import Robot
+from glue_bringup.recording.episode_recorder import EpisodeRecorder, Outcome
 from glue_bringup.sim.camera_config import CameraConfig
 from glue_bringup.sim.protocol_twin import ProtocolTwin
 from glue_bringup.task_config import load_task
+from glue_perception.bags.reader import BagReader
 from glue_perception.errors import HardwareError
 
 TASK = "push_button"
@@ -48,6 +53,7 @@ class ProtocolRun:
     """One twin, one driver and one supervisor, which serve many faults in turn. A context manager.
 
     Before each fault the arm comes home, is brought to rest, and control begins anew; after each it must move again.
+    All of it is recorded, and the bag must hold every state, every target and every intervention.
 
     Args:
         quiet: Whether the computer has time for this alone. Then a hold must begin in time by the clock, and for no
@@ -65,6 +71,8 @@ class ProtocolRun:
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
         self._task = load_task(TASK).for_simulation()
+        self._bags = tempfile.TemporaryDirectory()
+        self._paths = (Path(self._bags.name) / str(index) for index in itertools.count())
 
     def __enter__(self) -> Self:
         self._twin = self._new_twin()
@@ -85,6 +93,7 @@ class ProtocolRun:
             self.bench.end()
         self.bench.arm.close()
         self._twin.close()
+        self._bags.cleanup()
 
     def input_fault(self, fault: Fault) -> FaultRow:
         """Inject a fault of an input between driver, camera, policy, operator and supervisor."""
@@ -99,7 +108,7 @@ class ProtocolRun:
         broken += self._moves_again()
         if not all(0.0 <= c.gripper_width_m <= bench.config.gripper_max_width_m for c in bench.commands):
             broken.append("an opening out of range")
-        broken += bench.audit()
+        broken += bench.audit() + self._recorded(fault.reason)
         how = fault.recovery if fault.reason is not None else "nothing to recover from"
         return self._row(fault.name, fault.kind, seen, fault.reason, how, broken)
 
@@ -114,12 +123,12 @@ class ProtocolRun:
         else:
             self._restart()
         bench.recover()
-        broken += self._moves_again() + bench.audit()
+        broken += self._moves_again() + bench.audit() + self._recorded(None)
         return self._row(fault.name, FaultKind.NETWORK, seen, "", fault.recovery, broken)
 
     def loop_fault(self, fault: LoopFault, bag: Path) -> FaultRow:
         """Inject a fault of a thread or the disk into the real-time loop around this robot. See `run_in_loop`."""
-        broken, bench = self._set_out(), self.bench
+        broken, bench = self._set_out() + self._recorded(None), self.bench
         bench.end()
         bench.gripper.start()
         robot = Robot(bench.arm, bench.gripper, self._twin.camera, RobotModel.FR3)
@@ -148,6 +157,8 @@ class ProtocolRun:
         bench.begin()
         broken = [] if bench.come_home() else ["the arm did not come home"]
         bench.begin()
+        bench.offered = Counter()
+        bench.recorder = EpisodeRecorder(next(self._paths), {"task": self._task.task})
         bench.run(WARM_UP_S)
         return broken if bench.run_until_calm() else [*broken, "the arm did not move at first"]
 
@@ -193,6 +204,19 @@ class ProtocolRun:
         if reason and seen.failure:
             broken.append(f"control ended: {seen.failure}")
         return broken
+
+    def _recorded(self, reason: str | None) -> list[str]:
+        """Close the bag; return what it does not hold of what it should, the reason of the hold among it."""
+        recorder, self.bench.recorder = self.bench.recorder, None
+        if recorder is None:
+            return ["nothing was recorded"]
+        recorder.close(Outcome.SUCCESS)
+        missing = missing_in(recorder.path, self.bench.offered, {})
+        with BagReader(recorder.path) as bag:
+            said = {event.reason for event in bag.safety_events()}
+        return (
+            missing if reason is None or reason in said else [*missing, f"the bag says nothing of {reason}"]
+        )
 
     def _moves_again(self) -> list[str]:
         return [] if self.bench.run_until_calm() else ["the arm did not move again"]
