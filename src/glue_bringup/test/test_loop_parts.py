@@ -24,7 +24,21 @@ def test_every_third_frame_of_a_jittery_30_hz_camera() -> None:
 def test_a_gap_in_the_frames_does_not_cause_a_burst() -> None:
     schedule = PolicySchedule(10.0)
     stamps = [0, 33, 66, 100, 433, 466, 500, 533]
-    assert [s for s in stamps if schedule.due(s * MS)] == [0, 100, 433, 533]
+    assert [s for s in stamps if schedule.due(s * MS)] == [0, 100, 433, 500]
+
+
+def test_lost_frames_do_not_slow_the_rhythm() -> None:
+    rng = np.random.default_rng(0)
+    schedule = PolicySchedule(10.0)
+    stamps = [round(i * 1e9 / 30) for i in range(3001) if rng.uniform() > 0.1]
+    picked = np.array([stamp for stamp in stamps if schedule.due(stamp)])
+    assert len(picked) == pytest.approx(1000, abs=15)  # two in a row cost a period
+    assert np.diff(picked).min() >= 50 * MS
+
+
+def test_a_camera_of_no_multiple_of_the_rate() -> None:
+    schedule = PolicySchedule(10.0)
+    assert sum(schedule.due(round(i * 1e9 / 15)) for i in range(1501)) == pytest.approx(1001, abs=5)
 
 
 def test_deadlines_count_late_and_absent_chunks() -> None:
