@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from glue_perception.timing import NS_PER_S
 
+PULL = 0.1
+"""Share by which a frame's distance from its due time shifts the next one: the clocks of cameras drift slowly."""
+
 
 class PolicySchedule:
     """Picks the frames on which the policy runs: the first, and then the first one of every period.
 
-    A frame that comes when it is expected, within a tolerance, sets the time of the next: the rhythm is the camera's
-    own where its rate is a multiple of the policy's. One that comes later, since frames were lost or the camera's
-    rate is no multiple, does not shift the rhythm: the next is expected when it would have been without it, half
-    a period after it at the least.
+    The rhythm is the policy's own and holds on average whatever the camera's rate is and whichever frames are lost. It
+    is drawn slowly to the frames that come when they are expected, so that a camera at a multiple of the rate is
+    followed evenly in spite of its drift and jitter. Two frames lie half a period apart at the least.
 
     Args:
         rate_hz: The policy's rate.
-        tolerance: Share of the period by which a frame may come early or late.
+        tolerance: Share of the period by which a frame may come early.
     """
 
     def __init__(self, rate_hz: float, tolerance: float = 0.15) -> None:
@@ -25,11 +27,12 @@ class PolicySchedule:
 
     def due(self, stamp_ns: int) -> bool:
         """Return whether the policy runs on the frame of this stamp, and expect the next one if so."""
-        late_ns = 0 if self._due_ns is None else stamp_ns - self._due_ns
+        if self._due_ns is None:
+            self._due_ns = stamp_ns + self._period_ns
+            return True
+        late_ns = stamp_ns - self._due_ns
         if late_ns < -self._tolerance_ns:
             return False
-        if self._due_ns is None or late_ns <= self._tolerance_ns:
-            self._due_ns = stamp_ns + self._period_ns
-        else:
-            self._due_ns += self._period_ns * (1 + round(late_ns / self._period_ns))
+        periods = 1 + max(0, round(late_ns / self._period_ns))
+        self._due_ns += periods * self._period_ns + round(PULL * min(late_ns, self._tolerance_ns))
         return True
