@@ -11,8 +11,8 @@ PULL = 0.1
 class PolicySchedule:
     """Picks the frames on which the policy runs: the first, and then the first one of every period.
 
-    The rhythm is the policy's own and holds on average whatever the camera's rate is and whichever frames are lost. It
-    is drawn slowly to the frames that come when they are expected, so that a camera at a multiple of the rate is
+    The rhythm is the policy's own and holds on average whatever the camera's rate is and whichever frames are lost.
+    It is drawn slowly to the frames that come when they are expected, so that a camera at a multiple of the rate is
     followed evenly in spite of its drift and jitter. Two frames lie half a period apart at the least.
 
     Args:
