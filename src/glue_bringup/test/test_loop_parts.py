@@ -24,7 +24,32 @@ def test_every_third_frame_of_a_jittery_30_hz_camera() -> None:
 def test_a_gap_in_the_frames_does_not_cause_a_burst() -> None:
     schedule = PolicySchedule(10.0)
     stamps = [0, 33, 66, 100, 433, 466, 500, 533]
-    assert [s for s in stamps if schedule.due(s * MS)] == [0, 100, 433, 533]
+    assert [s for s in stamps if schedule.due(s * MS)] == [0, 100, 433, 500]
+
+
+def test_lost_frames_do_not_slow_the_rhythm() -> None:
+    rng = np.random.default_rng(0)
+    schedule = PolicySchedule(10.0)
+    stamps = [round(i * 1e9 / 30) for i in range(3001) if rng.uniform() > 0.1]
+    picked = np.array([stamp for stamp in stamps if schedule.due(stamp)])
+    assert len(picked) == pytest.approx(1000, abs=15)  # two in a row cost a period
+    assert np.diff(picked).min() >= 50 * MS
+
+
+@pytest.mark.parametrize("camera_hz", [15.0, 24.0, 27.0, 60.0])
+def test_the_rate_holds_whatever_the_cameras_is(camera_hz) -> None:
+    schedule = PolicySchedule(10.0)
+    picked = [s for k in range(round(100 * camera_hz)) if schedule.due(s := round(k * 1e9 / camera_hz))]
+    assert len(picked) == pytest.approx(1000, abs=15)
+    assert np.diff(picked).min() >= 50 * MS
+
+
+def test_a_drifting_camera_is_followed_evenly() -> None:
+    rng = np.random.default_rng(0)
+    schedule = PolicySchedule(10.0)
+    stamps = [round(k * 1e9 / 29.9 + rng.uniform(-2e6, 2e6)) for k in range(1, 3001)]
+    picked = [k for k, stamp in enumerate(stamps) if schedule.due(stamp)]
+    assert picked == list(range(0, 3000, 3))
 
 
 def test_deadlines_count_late_and_absent_chunks() -> None:
