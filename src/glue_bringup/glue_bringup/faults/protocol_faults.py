@@ -154,6 +154,7 @@ class ProtocolRun:
     def _set_out(self) -> list[str]:
         """Bring the arm home, to rest, and into motion; return what was wrong with that."""
         bench = self.bench
+        bench.recorder = None  # of a fault whose run was broken off
         bench.begin()
         broken = [] if bench.come_home() else ["the arm did not come home"]
         bench.begin()
