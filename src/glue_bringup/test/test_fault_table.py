@@ -80,7 +80,7 @@ def test_the_suite_sees_on_the_twin_what_is_not_met(twin_run):
     moved = bench.commands[40].T_base_ee.copy()
     moved[0, 3] += 0.01
     bench.commands[40] = replace(bench.commands[40], T_base_ee=moved)
-    assert any("translation velocity" in what for what in bench.audit())
+    assert any("translation acceleration" in what for what in bench.audit())
 
 
 def test_motion_goes_on_by_ticks_while_the_clock_is_behind():
