@@ -202,7 +202,8 @@ def test_a_fault_is_told_by_its_cause_and_recover_brings_the_arm_back(robot, ind
     arm = robot.arm()
     arm.start()
     arm.set_target(arm.state().T_base_ee)
-    time.sleep(0.3)  # a fault from before a busy robot begins to move would leave the motion without an answer
+    # A fault from before a busy robot begins to move would leave the motion without an answer.
+    time.sleep(0.3)
     robot.inject(f"fault {index}")
     error = fault_of(arm)
     assert error.fault is fault, str(error)
