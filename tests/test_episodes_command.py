@@ -87,6 +87,22 @@ def test_show_draws_a_sheet(capsys, folder):
     assert "unreadable" in glue(capsys, "episodes", folder, "show", "garbage")
 
 
+def test_what_the_tool_felt_is_recorded_and_drawn(capsys, tmp_path):
+    heights = []
+    for name, force_n in (("felt", 7.5), ("not_reported", None)):
+        recorder = DemonstrationRecorder(tmp_path / name, {"task": "push_button"})
+        recorder.start()
+        play(recorder, spoil=lambda kind, k, force_n=force_n: {"force_n": force_n} if kind == "state" else {})
+        recorder.success()
+        with BagReader(tmp_path / name / "episode_000000") as bag:
+            felt = [state.external_wrench for state in bag.robot_states()]
+        assert len(felt) == 60
+        assert {None if wrench is None else float(wrench[2]) for wrench in felt} == {force_n}
+        glue(capsys, "episodes", tmp_path / name, "show", "0")
+        heights.append(cv2.imread(str(tmp_path / name / "episode_000000.png")).shape[0])
+    assert heights[0] > heights[1] + 100
+
+
 def test_relabel_keeps_the_earlier_label(capsys, folder):
     glue(
         capsys, "episodes", folder, "relabel", "2", "success", "--by", "Ben", "--reason", "pressed after all"

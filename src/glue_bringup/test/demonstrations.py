@@ -29,11 +29,14 @@ def frame(k: int, t_ns: int, size: tuple[int, int] = (48, 64)) -> CameraFrame:
     return CameraFrame(t_ns, "camera", rgb, K)
 
 
-def state(k: int, t_ns: int, frozen: tuple[int, ...] = (), width_m: float = 0.04) -> RobotState:
+def state(
+    k: int, t_ns: int, frozen: tuple[int, ...] = (), width_m: float = 0.04, force_n: float | None = None
+) -> RobotState:
     joints = 0.01 * k + 0.1 * np.arange(7)
     for joint in frozen:
         joints[joint] = 0.5
-    return RobotState(t_ns, joints, np.full(7, 0.3), make_transform(DOWN, position_m(k)), width_m)
+    wrench = None if force_n is None else np.array([0.0, 0.0, force_n, 0.0, 0.0, 0.0])
+    return RobotState(t_ns, joints, np.full(7, 0.3), make_transform(DOWN, position_m(k)), width_m, wrench)
 
 
 def patches(k: int, t_ns: int) -> KeyPatches:

@@ -48,7 +48,9 @@ class Episode:
 
     def state(self, stamp_ns: int) -> RobotState:
         q, dq = self.rng.normal(size=(2, 7))
-        return RobotState(stamp_ns, q, dq, self.pose(), float(self.rng.uniform(0, 0.08)))
+        # Not every driver reports what the tool feels, so that one state of a bag may and another may not.
+        wrench = self.rng.normal(size=6) if self.rng.random() < 0.5 else None
+        return RobotState(stamp_ns, q, dq, self.pose(), float(self.rng.uniform(0, 0.08)), wrench)
 
     def key_patches(self, stamp_ns: int, n: int = 5) -> KeyPatches:
         health = self.rng.integers(0, 3, n)

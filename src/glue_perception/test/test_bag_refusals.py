@@ -15,14 +15,14 @@ import yaml
 from episodes import ITERATORS, Episode, read_all
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from glue_perception.bags import messages, topics
+from glue_perception.bags import messages, robot_messages, topics
 from glue_perception.bags.mcap_writer import McapWriter, Stream
 from glue_perception.bags.message_types import DEFINITIONS_DIR, definition, message_class, typestore
 from glue_perception.bags.messages import header
 from glue_perception.bags.reader import BagReader, UnfinishedBagWarning
 from glue_perception.bags.writer import BagWriter
 from glue_perception.errors import BagError
-from glue_perception.types import ActionChunk
+from glue_perception.types import ActionChunk, RobotState
 
 
 @pytest.fixture
@@ -244,6 +244,34 @@ def test_a_bag_from_before_a_field_was_added_is_read(tmp_path):
     np.testing.assert_array_equal(read.position_m, chunk.position_m)
     np.testing.assert_array_equal(read.gripper_width_m, chunk.gripper_width_m)
     assert (read.stamp_ns, read.frozen) == (5, 0)
+
+
+def test_a_bag_from_before_wrenches_were_recorded_reports_none(tmp_path):
+    kind = "glue_msgs/msg/RobotState"
+    lines = (DEFINITIONS_DIR / "RobotState.msg").read_text(encoding="utf-8").splitlines()
+    before = "\n".join(line for line in lines if "external_wrench" not in line)
+    store = get_typestore(Stores.ROS2_JAZZY)
+    store.register(get_types_from_msg(before, kind))
+    state = RobotState(5, np.arange(7.0), np.ones(7), np.eye(4), 0.04, np.arange(6.0))
+    new = robot_messages.robot_state_message(state)
+    fields = {name: getattr(new, name) for name, _ in store.fielddefs[kind][1]}
+    old, text = store.types[kind](**fields), store.generate_msgdef(kind, ros_version=2)[0]
+    path = forged(tmp_path / "bag", topics.ROBOT_STATE, bytes(store.serialize_cdr(old, kind)), text=text)
+    with pytest.warns(UnfinishedBagWarning), BagReader(path) as bag:
+        (read,) = bag.robot_states()
+    assert read.external_wrench is None
+    np.testing.assert_array_equal(read.joint_position_rad, state.joint_position_rad)
+    assert (read.stamp_ns, read.gripper_width_m) == (5, 0.04)
+
+
+@pytest.mark.parametrize("wrench", [np.zeros(5), np.full(6, np.nan)])
+def test_a_wrench_that_is_none_is_refused(tmp_path, wrench):
+    message = robot_messages.robot_state_message(RobotState(5, np.zeros(7), np.zeros(7), np.eye(4), 0.04))
+    message.external_wrench = wrench
+    data = bytes(typestore().serialize_cdr(message, "glue_msgs/msg/RobotState"))
+    assert "external_wrench" in read_forged(
+        forged(tmp_path / "bag", topics.ROBOT_STATE, data), "robot_states"
+    )
 
 
 def outcome(path: Path) -> str:

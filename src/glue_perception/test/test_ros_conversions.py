@@ -1,5 +1,7 @@
 """What rclpy sends and receives is the value itself, to the last bit; needs ROS 2 and the built glue_msgs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,8 @@ def test_robot_state(rng: np.random.Generator) -> None:
     pose[:3, :3] = rotation * np.sign(np.linalg.det(rotation))
     pose[:3, 3] = rng.normal(size=3)
     state = RobotState(STAMP_NS, rng.normal(size=7), rng.normal(size=7), pose, 0.0391)
+    same(robot_messages.robot_state_of(over_the_wire(robot_messages.robot_state_message(state))), state)
+    state = replace(state, external_wrench=rng.normal(size=6))
     same(robot_messages.robot_state_of(over_the_wire(robot_messages.robot_state_message(state))), state)
 
 

@@ -42,6 +42,8 @@ class SafetyBench:
         limits: Which robot.
         config: Settings; `PROMPT` limits by default.
 
+    Subclasses put another arm, another clock and another camera in the place of these.
+
     Attributes:
         supervisor: Under test.
         commands: All so far.
@@ -57,10 +59,14 @@ class SafetyBench:
         model = ArmKinematics(limits)
         self.supervisor = SafetySupervisor(self.config, limits, model)
         self.now_ns = 1_000_000_000
+        self._place_arm(model)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin an episode where the arm is, with all inputs well."""
         self.heal()
         self._elapsed_s = 0.0
         self._count = 0
-        self._place_arm(model)
         self._state = self._make_state()
         self.supervisor.reset(self.now_ns, self._state)
         self.commands: list[Command] = []
@@ -90,6 +96,19 @@ class SafetyBench:
         """Have the arm do as it is told for one tick."""
         self._T = command.T_base_ee
 
+    def _state_stamp_ns(self, true: RobotState) -> int:
+        """Return what the driver stamps a state with."""
+        return self.now_ns
+
+    def _frame_stamps_ns(self) -> list[int]:
+        """Return the stamps of the frames that came since the tick before."""
+        return [] if self._count % 2 else [self.now_ns]
+
+    def _pass_time(self) -> None:
+        """Let time go on to the next tick."""
+        self.now_ns += TICK_NS
+        self._elapsed_s += TICK_NS / 1e9
+
     def step_clock(self, offset_s: float) -> None:
         """Set the clock forward or back."""
         self.now_ns += round(offset_s * 1e9)
@@ -103,12 +122,11 @@ class SafetyBench:
     def tick(self) -> Command:
         """Advance by 10 ms and return the command."""
         supervisor, now_ns = self.supervisor, self.now_ns
-        if self._count % 2 == 0:
-            stamp_ns = now_ns - round(self.frame_age_s * 1e9)
+        for stamp_ns in self._frame_stamps_ns():
             if self.frames:
-                supervisor.note_frame(stamp_ns)
+                supervisor.note_frame(stamp_ns - round(self.frame_age_s * 1e9))
             if self.key_patches:
-                supervisor.note_key_patches(self._make_patches())
+                supervisor.note_key_patches(self._make_patches(stamp_ns))
         if self._count % self.chunk_ticks == 0:
             values = self._chunk_values()
             # Where it is not even a chunk, nothing reaches the supervisor.
@@ -127,9 +145,8 @@ class SafetyBench:
         path = supervisor.joint_path
         if path is not None:
             self.joints_rad.append(path.position)
-        self.now_ns += TICK_NS
-        self._elapsed_s += TICK_NS / 1e9
         self._count += 1
+        self._pass_time()
         return command
 
     def _make_state(self) -> RobotState:
@@ -139,14 +156,14 @@ class SafetyBench:
         q = true.joint_position_rad + np.array([self.joint_offset_rad, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
         dq = true.joint_velocity_rad_s + self.joint_velocity_rad_s
         wrench = np.array([0.0, 0.0, self.external_force_n, 0.0, 0.0, 0.0])
-        stamp_ns = self.now_ns - round(self.state_age_s * 1e9)
+        stamp_ns = self._state_stamp_ns(true) - round(self.state_age_s * 1e9)
         return RobotState(stamp_ns, q, dq, T, true.gripper_width_m, wrench)
 
-    def _make_patches(self) -> KeyPatches:
+    def _make_patches(self, stamp_ns: int) -> KeyPatches:
         health = np.where(np.arange(10) < self.tracked, 0, 2)
         cells = np.zeros((10, 2), dtype=np.int64)
         query = np.zeros(10, dtype=np.int64)
-        return KeyPatches(self.now_ns, cells, np.zeros((10, 2)), health == 0, health, query)
+        return KeyPatches(stamp_ns, cells, np.zeros((10, 2)), health == 0, health, query)
 
     def _chunk_values(self) -> dict[str, Any]:
         """Return what the policy's next chunk is made of."""

@@ -21,6 +21,7 @@ from glue_bringup.loop.no_perception import NoPerception
 from glue_bringup.loop.realtime_loop import RealtimeLoop, Robot
 from glue_bringup.recording.episode_recorder import EpisodeRecorder
 from glue_bringup.task_config import load_task
+from glue_perception.cameras.base import Camera
 from glue_perception.geometry import make_transform, rotation_6d_from_matrix
 from glue_perception.timing import LatencyRecorder
 from glue_perception.types import ActionChunk, CameraFrame, KeyPatches, Observation, RobotState
@@ -102,6 +103,21 @@ class GreyCamera:
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+class SwitchedCamera:
+    """Another camera, whose stream can end."""
+
+    def __init__(self, camera: Camera, faults: Switchboard) -> None:
+        self._camera, self._faults = camera, faults
+
+    def read(self, timeout_s: float) -> CameraFrame | None:
+        """Return the next picture, or None where the stream has ended."""
+        frame = self._camera.read(timeout_s)
+        return None if self._faults.is_on("camera process ends") else frame
+
+    def close(self) -> None:
+        """Leave the other camera open."""
 
 
 class Perception(NoPerception):
@@ -226,19 +242,23 @@ class WatchedRecorder(EpisodeRecorder):
         self.events.append((len(self.targets), mode, reason))
 
 
-def fly(fault: str, heals: bool, bag: Path) -> tuple[WatchedRecorder, str]:
+def fly(fault: str, heals: bool, bag: Path, robot: Robot | None = None) -> tuple[WatchedRecorder, str]:
     """Fly with one fault; return what was recorded, and the error that ended the episode, if one did.
 
     Args:
         fault: As its part asks the switchboard for it.
         heals: Whether the fault goes away again while the arm is held.
         bag: Gets the episode.
+        robot: Connected, not started; one that exists only here by default.
     """
     faults = Switchboard()
     faults.fault = fault
     task = replace(load_task("push_button").for_simulation(), max_duration_s=DURATION_S, settle_s=0.1)
     task = replace(task, safety=replace(task.safety, watchdogs=WATCHDOGS))
-    arm = PerfectArm()
+    if robot is None:
+        robot = Robot(PerfectArm(), StillGripper(), GreyCamera(faults), RobotModel.FR3)
+    else:
+        robot = replace(robot, camera=SwitchedCamera(robot.camera, faults))
 
     def open_file(path: Path) -> Disk:
         disk = Disk(path, "xb")
@@ -249,9 +269,9 @@ def fly(fault: str, heals: bool, bag: Path) -> tuple[WatchedRecorder, str]:
     recorder.watch(faults, heals)
     loop = RealtimeLoop(
         task,
-        Robot(arm, StillGripper(), GreyCamera(faults), RobotModel.FR3),
+        robot,
         Perception(faults),
-        Policy(faults, arm.T),
+        Policy(faults, robot.arm.state().T_base_ee),
         LatencyRecorder(),
         recorder,
     )

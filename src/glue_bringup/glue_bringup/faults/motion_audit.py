@@ -45,6 +45,17 @@ def violations(
         return ["a commanded pose is not finite"]
     shares = largest_shares(poses, joints_rad, dt_s, limits, config)
     found = [f"{name} is {share:.3f} of its bound" for name, share in shares.items() if share > 1 + SLACK]
+    return found + out_of_place(poses, joints_rad, limits, config)
+
+
+def out_of_place(
+    poses: Sequence[Float[np.ndarray, "4 4"]],
+    joints_rad: Sequence[Float[np.ndarray, "7"]],
+    limits: RobotLimits,
+    config: SafetyConfig,
+) -> list[str]:
+    """Return where a motion left the workspace box or the margins of the joints' ranges; as `violations`."""
+    found = []
     low, high = np.array(config.workspace.min_m), np.array(config.workspace.max_m)
     position_m = np.array(poses)[:, :3, 3]
     if np.any(position_m < low - BOX_SLACK_M) or np.any(position_m > high + BOX_SLACK_M):
@@ -58,6 +69,26 @@ def violations(
     return found
 
 
+def motion_times_ns(stamps_ns: Sequence[int]) -> list[int]:
+    """Return by how much motion has gone on at every tick of a clock that may run backwards.
+
+    While it is behind the newest instant seen, and in the tick that passes that, an arm that brakes goes on by ticks
+    of the length before.
+
+    Args:
+        stamps_ns: What the clock said.
+    """
+    times_ns, newest_ns, tick_ns, behind = list(stamps_ns[:1]), stamps_ns[0] if stamps_ns else 0, 0, False
+    for stamp_ns in stamps_ns[1:]:
+        gap_ns = tick_ns if stamp_ns < newest_ns else stamp_ns - newest_ns
+        if behind:
+            gap_ns = min(gap_ns, tick_ns)
+        behind, newest_ns = stamp_ns < newest_ns, max(newest_ns, stamp_ns)
+        tick_ns = gap_ns or tick_ns
+        times_ns.append(times_ns[-1] + gap_ns)
+    return times_ns
+
+
 def steps(
     poses: Sequence[Float[np.ndarray, "4 4"]],
     stamps_ns: Sequence[int],
@@ -67,8 +98,8 @@ def steps(
 ) -> list[str]:
     """Return where commanded poses that came at uneven times stepped or jerked; empty if nowhere.
 
-    Asked for are the configured velocity and acceleration of translation, and the table's of the joints. Of a pause
-    longer than `MAX_STEP_S` the motion has used that much.
+    Asked for are the configured velocity, acceleration and jerk of translation, and the table's of the joints. Of a
+    pause longer than `MAX_STEP_S` the motion has used that much.
 
     Args:
         poses: T_base_ee at every tick.
@@ -82,6 +113,7 @@ def steps(
     shares = {
         "translation velocity": _largest(velocity) / motion.translation_velocity_m_s,
         "translation acceleration": _largest(change) / motion.translation_acceleration_m_s2,
+        "translation jerk": _largest(_third(change, gaps_s)) / motion.translation_jerk_m_s3,
     }
     if len(joints_rad) and limits is not None:
         path = np.array(joints_rad)
@@ -89,6 +121,8 @@ def steps(
         taken = np.concatenate([[True], gaps_s > 0.0])
         shares["velocity of a joint"] = _speed_shares(path[taken], velocity, limits).max(initial=0.0)
         shares["acceleration of a joint"] = np.abs(change / limits.joint_acceleration_rad_s2).max(initial=0.0)
+        jerk = _third(change, gaps_s)
+        shares["jerk of a joint"] = np.abs(jerk / limits.joint_jerk_rad_s3).max(initial=0.0)
     return [f"{name} is {share:.3f} of its bound" for name, share in shares.items() if share > 1 + SLACK]
 
 
@@ -100,6 +134,14 @@ def _derivatives(
     gaps_s = gaps_s[taken]
     velocity = np.diff(path, axis=0)[taken] / gaps_s[:, None]
     return velocity, np.diff(velocity, axis=0) / ((gaps_s[1:] + gaps_s[:-1]) / 2.0)[:, None]
+
+
+def _third(change: Float[np.ndarray, "a n"], gaps_s: Float[np.ndarray, "t-1"]) -> Float[np.ndarray, "j n"]:
+    """Return what mean changes of velocity change by in their turn: a third divided difference, times six."""
+    gaps_s = gaps_s[gaps_s > 0.0]
+    spans_s = gaps_s[:-2] + gaps_s[1:-1] + gaps_s[2:]
+    jerk: np.ndarray = np.diff(change, axis=0) / (spans_s[:, None] / 3.0)
+    return jerk
 
 
 def _speed_shares(

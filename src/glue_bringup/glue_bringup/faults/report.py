@@ -11,6 +11,7 @@ from glue_bringup.faults.motion_audit import violations
 from glue_bringup.faults.table import MAX_HOLD_DELAY_S, Fault, FaultKind
 from glue_bringup.safety.state_machine import SupervisorMode
 
+PROTOCOL_TWIN = "protocol twin"
 WARM_UP_S, AFTER_S, RECOVERY_S = 0.5, 0.6, 3.0
 
 
@@ -24,6 +25,7 @@ class FaultRow:
         bench: Where it was injected.
         detected: The reason that the supervisor gave, or the driver's; empty if it needed none.
         held_ms: From the fault to the first tick of the hold, in time of the model: ticks of control; None without.
+        measured_ms: The same by the clock, where time is real.
         recovered: How motion came back, or why it does not.
         broken: What should not have been; empty if all is well.
     """
@@ -35,6 +37,7 @@ class FaultRow:
     held_ms: float | None
     recovered: str
     broken: tuple[str, ...]
+    measured_ms: float | None = None
 
 
 def run_on_bench(fault: Fault, limits: RobotLimits) -> FaultRow:
@@ -79,15 +82,33 @@ def late(held_ms: float | None) -> list[str]:
 
 
 def markdown(rows: Sequence[FaultRow]) -> str:
-    """Return the table."""
+    """Return the table: a line for each fault, with what was seen of it in the protocol twin and elsewhere."""
     lines = [
-        "| fault | of | injected in | detected | held within | recovered |",
+        "| fault | of | detected | held, protocol twin | held, elsewhere | recovered |",
         "|---|---|---|---|---|---|",
     ]
-    for row in rows:
-        detected = row.detected or "-"
-        held = "no hold needed" if row.held_ms is None else f"{row.held_ms:g} ms"
-        lines.append(
-            f"| {row.name} | {row.kind.value} | {row.bench} | {detected} | {held} | {row.recovered} |"
-        )
+    for name in sorted(dict.fromkeys(row.name for row in rows), key=lambda name: _kind_of(name, rows)):
+        here = next((row for row in rows if row.name == name and row.bench == PROTOCOL_TWIN), None)
+        there = next((row for row in rows if row.name == name and row.bench != PROTOCOL_TWIN), None)
+        row = here or there
+        if row is None:
+            continue
+        detected, kind = row.detected or "-", row.kind.value
+        lines.append(f"| {name} | {kind} | {detected} | {_held(here)} | {_held(there)} | {row.recovered} |")
     return "\n".join(lines)
+
+
+def _kind_of(name: str, rows: Sequence[FaultRow]) -> str:
+    return next(row.kind.value for row in rows if row.name == name)
+
+
+def _held(row: FaultRow | None) -> str:
+    if row is None:
+        return "-"
+    if row.held_ms is None:
+        held = "no hold needed"
+    elif row.measured_ms is None:
+        held = f"{row.held_ms:g} ms"
+    else:
+        held = f"{row.measured_ms:g} ms"
+    return held if row.bench == PROTOCOL_TWIN else f"{held}, {row.bench}"

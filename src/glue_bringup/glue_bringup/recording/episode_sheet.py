@@ -1,4 +1,4 @@
-"""One episode at a glance, as a PNG: a strip of images, and joints, commands and gripper over time."""
+"""One episode at a glance, as a PNG: a strip of images, and joints, commands, gripper and contact over time."""
 
 from __future__ import annotations
 
@@ -82,9 +82,12 @@ def _figure(
     states: list[RobotState],
     actions: list[ActionChunk],
 ) -> Figure:
-    figure = Figure(figsize=(14, 10), layout="constrained")
+    # Only some drivers report what the tool feels, and bags of before hold nothing of it.
+    felt = [state for state in states if state.external_wrench is not None]
+    rows = 5 if felt else 4
+    figure = Figure(figsize=(14, 2.0 + 2.0 * rows), layout="constrained")
     figure.suptitle(title, fontsize=12)
-    top, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 5.2])[:, 0]
+    top, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 1.3 * rows])[:, 0]
     start_ns = min(stamps_ns[0], states[0].stamp_ns)
     for axes, stamp_ns, image in zip(
         top.subplots(1, len(strip), squeeze=False)[0], stamps_ns, strip, strict=True
@@ -92,10 +95,12 @@ def _figure(
         axes.imshow(image)
         axes.set_title(f"{(stamp_ns - start_ns) / NS_PER_S:.1f} s", fontsize=9)
         axes.axis("off")
-    panels = below.subplots(4, 1, sharex=True)
+    panels = below.subplots(rows, 1, sharex=True)
     _plot_joints(panels[0], panels[1], states, start_ns)
     _plot_position(panels[2], states, actions, start_ns)
     _plot_gripper(panels[3], states, actions, start_ns)
+    if felt:
+        _plot_force(panels[4], felt, start_ns)
     for panel in panels:
         panel.grid(visible=True, alpha=0.25)
         panel.legend(loc="center left", bbox_to_anchor=(1.005, 0.5), fontsize=8, frameon=False)
@@ -149,6 +154,13 @@ def _plot_gripper(panel: Any, states: list[RobotState], actions: list[ActionChun
         )
     panel.set_ylabel("gripper width [mm]")
     panel.set_ylim(-4, 88)
+
+
+def _plot_force(panel: Any, states: list[RobotState], start_ns: int) -> None:
+    wrenches = np.array([state.external_wrench for state in states])
+    for index, (axis, color) in enumerate(zip("xyz", COLORS, strict=False)):
+        panel.plot(_times_s(states, start_ns), wrenches[:, index], color=color, lw=1.0, label=f"force {axis}")
+    panel.set_ylabel("force at the tool [N]")
 
 
 def _times_s(values: Any, start_ns: int) -> list[float]:

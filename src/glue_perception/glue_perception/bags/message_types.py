@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
@@ -23,7 +24,10 @@ MAX_SEQUENCE_LENGTH = 1 << 27
 MAX_SCHEMA_BYTES = 1 << 18
 
 
-ADDED_FIELDS: Mapping[str, Mapping[str, Any]] = {"glue_msgs/msg/ActionChunk": {"frozen": 0}}
+ADDED_FIELDS: Mapping[str, Mapping[str, Any]] = {
+    "glue_msgs/msg/ActionChunk": {"frozen": 0},
+    "glue_msgs/msg/RobotState": {"external_wrench": np.zeros(0)},
+}
 """Fields that earlier versions did not record, and what they stand for in such bags. Nothing recorded is ever lost:
 whoever adds a field to a message that is recorded names it here."""
 

@@ -32,17 +32,24 @@ def robot_state_message(state: RobotState) -> Any:
         joint_velocity=state.joint_velocity_rad_s,
         t_base_ee=state.T_base_ee.reshape(16),
         gripper_width=state.gripper_width_m,
+        external_wrench=np.zeros(0) if state.external_wrench is None else state.external_wrench,
     )
 
 
 def robot_state_of(message: Any) -> RobotState:
-    """Return the state in a glue_msgs/RobotState."""
+    """Return the state in a glue_msgs/RobotState; a bag of before wrenches were recorded has none.
+
+    Raises:
+        InvalidValueError: a value that no state has, such as a wrench of other than six numbers.
+    """
+    wrench = np.asarray(message.external_wrench)
     return RobotState(
         stamp_ns=stamp_ns_of(message),
         joint_position_rad=message.joint_position,
         joint_velocity_rad_s=message.joint_velocity,
         T_base_ee=message.t_base_ee.reshape(4, 4),
         gripper_width_m=message.gripper_width,
+        external_wrench=wrench if wrench.size else None,
     )
 
 
