@@ -5,6 +5,7 @@ import torch
 import yaml
 
 from glue_perception.errors import CheckpointError, WeightsError
+from glue_policy.nets.fusion import assemble_grid, quarters, select_cells
 from glue_policy.nets.vit import (
     ClipVit,
     ImageNormalisation,
@@ -119,3 +120,14 @@ def test_image_normalisation_leaves_its_input_alone() -> None:
     out = ImageNormalisation()(image)
     assert (image == 255.0).all()
     torch.testing.assert_close(out[0, :, 0, 0], torch.tensor([1.9303, 2.0749, 2.1459]), atol=1e-3, rtol=0)
+
+
+def test_random_features_at_cells_are_those_of_the_grid_of_quarters() -> None:
+    torch.manual_seed(0)
+    features, image = RandomPatchFeatures(64), torch.randn(3, 3, 224, 224)
+    row_col = torch.tensor(
+        [[[0, 0], [27, 27], [13, 14]], [[14, 13], [5, 20], [5, 20]], [[1, 2], [20, 3], [27, 0]]]
+    )
+    everywhere = torch.ones(3, 3, dtype=torch.bool)
+    expected = select_cells(assemble_grid(features(quarters(image))), row_col, everywhere)
+    torch.testing.assert_close(features.at_cells(image, row_col), expected, atol=1e-5, rtol=1e-5)

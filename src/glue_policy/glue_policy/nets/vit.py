@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -140,7 +140,11 @@ class Block(nn.Module):
         b, t, d = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         # Written out: the backward pass of scaled_dot_product_attention takes half as long again on a CPU in bf16.
-        attended = (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(dim=-1) @ v
+        scores = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)
+        with torch.autocast(x.device.type, enabled=False):
+            # It computes in float32 whatever it reads and writes; autocast would write float32 and copy that twice.
+            weights = scores.softmax(dim=-1)
+        attended = weights @ v
         x = x + self.out(attended.transpose(1, 2).reshape(b, t, d))
         out: Tensor = x + self.mlp(self.norm2(x))
         return out
@@ -174,6 +178,9 @@ class SmallVit(nn.Module):
 
     def forward(self, image: Float[Tensor, "b 3 112 112"]) -> Float[Tensor, "b 197 d"]:
         """Return CLS, then 196 patch tokens row by row."""
+        if self.training:
+            # Gradients of its convolutions take a sixth less; other bits, which shipped chunks should not have.
+            image = image.contiguous(memory_format=torch.channels_last)
         patches = self.stem(image).flatten(2).transpose(1, 2) + self.position
         tokens = torch.cat([self.cls.expand(len(image), -1, -1), patches], dim=1)
         normed: Tensor = self.norm(self.blocks(tokens))
@@ -211,6 +218,23 @@ class RandomPatchFeatures(nn.Module):
         """Return one normalised feature per patch, row by row."""
         features = functional.relu(functional.conv2d(image, self.weight, self.bias, stride=self._PATCH_PX))
         return functional.layer_norm(features.flatten(2).transpose(1, 2), (self.dim,))
+
+    def at_cells(
+        self, image: Float[Tensor, "b 3 s s"], row_col: Int[Tensor, "b n 2"]
+    ) -> Float[Tensor, "b n d"]:
+        """Return the features of some patches of an image of any size, alike but for the rounding (tested).
+
+        Args:
+            image: Normalised; sides in whole patches. The patches of an image's quarters are those of the image.
+            row_col: Which patches.
+        """
+        b, c, height, width = image.shape
+        p = self._PATCH_PX
+        tiles = image.view(b, c, height // p, p, width // p, p)
+        which = torch.arange(b, device=image.device).unsqueeze(1)
+        chosen = tiles[which, :, row_col[..., 0], :, row_col[..., 1]]
+        features = functional.relu(functional.linear(chosen.flatten(2), self.weight.flatten(1), self.bias))
+        return functional.layer_norm(features, (self.dim,))
 
 
 class FrozenClip(nn.Module):

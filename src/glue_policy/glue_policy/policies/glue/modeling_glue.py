@@ -41,8 +41,14 @@ def build_global_encoder(config: VitConfig, weights: Path | None) -> ClipVit | S
 
 def global_tokens(encoder: nn.Module, normal: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 197 d"]:
     """Return the tokens of normalised images at half their size: CLS, then 196 patches."""
-    tokens: Tensor = encoder(functional.avg_pool2d(normal, 2))
+    tokens: Tensor = encoder(_halved(normal) if encoder.training else functional.avg_pool2d(normal, 2))
     return tokens
+
+
+def _halved(image: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 s/2 s/2"]:
+    """Return `avg_pool2d(image, 2)` but for the rounding, in a third of the time on a CPU."""
+    rows = image[:, :, ::2] + image[:, :, 1::2]
+    return (rows[..., ::2] + rows[..., 1::2]).mul_(0.25)
 
 
 def vit_weights_directory(config: PolicyConfig) -> Path | None:
@@ -95,6 +101,9 @@ class GluePolicy(DiffusionPolicy):
         if LOCAL_FEATURES in observation:
             local = observation[LOCAL_FEATURES]
             patch2 = local * visible.unsqueeze(-1).to(local.dtype)
+        elif self.training and isinstance(self.local_encoder, RandomPatchFeatures):
+            local = self._features_at_cells(self.local_encoder, normal, row_col)
+            patch2 = local * visible.unsqueeze(-1).to(local.dtype)
         else:
             patch2 = select_cells(self._local_grid(normal), row_col, visible)
         joints = self.joint_range.normalise(observation["joint_position"])
@@ -110,6 +119,15 @@ class GluePolicy(DiffusionPolicy):
         """
         everywhere = torch.ones(row_col.shape[:2], dtype=torch.bool, device=row_col.device)
         return select_cells(self._local_grid(self.normalise_image(image.float())), row_col, everywhere)
+
+    @staticmethod
+    @torch.no_grad()
+    def _features_at_cells(
+        encoder: RandomPatchFeatures, normal: Float[Tensor, "b 3 s s"], row_col: Int[Tensor, "b n 2"]
+    ) -> Float[Tensor, "b n c"]:
+        # The grid has 784 cells, an observation some 15 key-patches. Not outside training, for the sake of chunks
+        # that keep their bits.
+        return encoder.at_cells(normal, row_col)
 
     @torch.no_grad()
     def _local_grid(self, normal: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 28 28 c"]:
