@@ -170,8 +170,8 @@ def _split_products(model: Any) -> int:
 
     What a product of a handful of rows costs is reading its weights. As W1 + W2, both int8, the second what the first
     leaves over, they take half the memory of float32. So do the rows as x1 + x2, by groups of columns. With
-    x W ~ x1 W1 + x2 W1 + x1 W2 some 15 bits are kept, where float16 weights keep 11; with int8 weights alone a sampled
-    chunk moves by more than a millimetre. OpenVINO unpacks float16 weights to float32 on a processor without
+    x W ~ x1 W1 + x2 W1 + x1 W2 some 15 bits are kept, where float16 weights keep 11; with int8 weights alone a
+    sampled chunk moves by more than a millimetre. OpenVINO unpacks float16 weights to float32 on a processor without
     float16 arithmetic, so that these save nothing.
     """
     op = _openvino().opset13
