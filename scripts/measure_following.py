@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("bags", nargs="+", type=Path)
     names = [field.name for field in fields(Following)]
     print("| bag | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
-    for path in parser.parse_args().bags:
+    for path in filter(Path.is_dir, parser.parse_args().bags):  # beside the bags lies a list of the episodes
         found = following(path)
         print(f"| {path.name} | " + " | ".join(f"{getattr(found, name):.1f}" for name in names) + " |")
 

@@ -1,12 +1,10 @@
 """Nodes in the test's own process. Needs rclpy."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from launched import START_S
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 
 
@@ -30,12 +28,3 @@ def served(node: Any) -> Iterator[Any]:
         stack.callback(thread.join)
         stack.callback(executor.shutdown)
         yield node
-
-
-def until(condition: Callable[[], Any], meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Wait until something is so."""
-    deadline_s = time.monotonic() + START_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        meanwhile()
-        time.sleep(0.01)

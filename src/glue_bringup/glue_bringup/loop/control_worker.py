@@ -121,7 +121,7 @@ class ControlWorker(Worker):
         self._deadman.put(held)
 
     def reset(self) -> None:
-        """Begin an episode at the current pose: chunks count from now on. HardwareError without control of the arm."""
+        """Begin an episode at the current pose: chunks count from now on. HardwareError without control."""
         self.ask(self._reset, REQUEST_TIMEOUT_S)
 
     def come_to_rest(self) -> None:

@@ -20,8 +20,9 @@ from glue_msgs.srv import ResetSafety  # noqa: E402
 from launched import DOMAIN_ID, START_S, patient_task  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from sensor_msgs.msg import JointState  # noqa: E402
-from served import served, until  # noqa: E402
+from served import served  # noqa: E402
 from std_msgs.msg import Float64MultiArray, String  # noqa: E402
+from waiting import until  # noqa: E402
 
 from glue_bringup.nodes import names, qos  # noqa: E402
 from glue_bringup.nodes.crisp_robot import GRIPPER_COMMANDS, GRIPPER_STATES, TARGET  # noqa: E402

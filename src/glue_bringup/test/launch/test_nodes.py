@@ -23,8 +23,9 @@ from rcl_interfaces.msg import Log  # noqa: E402
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
-from served import served, until  # noqa: E402
+from served import served  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
+from waiting import until  # noqa: E402
 
 from glue_bringup.nodes import camera_input, names, qos  # noqa: E402
 from glue_bringup.nodes.actions import PromptActionClient  # noqa: E402

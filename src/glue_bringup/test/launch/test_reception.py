@@ -3,15 +3,15 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="needs a sourced ROS 2 Jazzy")
 
-from launched import DOMAIN_ID, START_S  # noqa: E402
+from launched import DOMAIN_ID  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from std_msgs.msg import Int32  # noqa: E402
+from waiting import until  # noqa: E402
 
 from glue_bringup.nodes import qos  # noqa: E402
 from glue_bringup.nodes.entities import EntityNode  # noqa: E402
@@ -36,13 +36,6 @@ def nodes() -> Iterator[tuple[Listener, Node]]:
     listener.destroy_node()
     talker.destroy_node()
     rclpy.shutdown()
-
-
-def until(condition: Callable[[], Any]) -> None:
-    deadline_s = time.monotonic() + START_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.005)
 
 
 def talk(talker: Node, topic: str, listener: Listener) -> Callable[[int], None]:
