@@ -140,11 +140,7 @@ class Block(nn.Module):
         b, t, d = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         # Written out: the backward pass of scaled_dot_product_attention takes half as long again on a CPU in bf16.
-        scores = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)
-        with torch.autocast(x.device.type, enabled=False):
-            # It computes in float32 whatever it reads and writes; autocast would write float32 and copy that twice.
-            weights = scores.softmax(dim=-1)
-        attended = weights @ v
+        attended = (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(dim=-1) @ v
         x = x + self.out(attended.transpose(1, 2).reshape(b, t, d))
         out: Tensor = x + self.mlp(self.norm2(x))
         return out
