@@ -175,7 +175,7 @@ class SmallVit(nn.Module):
     def forward(self, image: Float[Tensor, "b 3 112 112"]) -> Float[Tensor, "b 197 d"]:
         """Return CLS, then 196 patch tokens row by row."""
         if self.training:
-            # Gradients of its convolutions take a sixth less; other bits, which shipped chunks should not have.
+            # Gradients of its convolutions take a seventh less; other bits, which shipped chunks should not have.
             image = image.contiguous(memory_format=torch.channels_last)
         patches = self.stem(image).flatten(2).transpose(1, 2) + self.position
         tokens = torch.cat([self.cls.expand(len(image), -1, -1), patches], dim=1)
