@@ -25,7 +25,7 @@ from glue_policy.engines.quartered import (
 )
 from glue_policy.engines.rearranged import RearrangedSampler
 from glue_policy.engines.step_budget import steps_within
-from glue_policy.nets.ddim import DdimSampler
+from glue_policy.nets.ddim import DdimSampler, Guide
 from glue_policy.nets.ddpm import DdpmSampler
 from glue_policy.policies import build_policy, policy_config
 from glue_policy.policies.base import Batch, Policy
@@ -231,6 +231,31 @@ def test_int8_moves_a_trained_policy_by_less_than_half_a_millimetre() -> None:
         observation = disc_observation(seed, 1_000 + seed)
         difference_m = np.abs(fast.infer(observation).position_m - exact.infer(observation).position_m)
         assert 0.0 < difference_m.max() < 0.5e-3
+
+
+@needs_openvino
+def test_int8_moves_the_sampler_alone_by_less_than_a_fiftieth_of_a_millimetre() -> None:
+    """Its products are sums of int8 ones that keep 15 bits; plain int8 weights move it by more than 1 mm."""
+    policy = load_policy(find_checkpoint("push_button_tiny"))
+    assert isinstance(policy, DiffusionPolicy)
+    exact, fast = (
+        build_engine(EngineConfig(EngineName.OPENVINO, precision), policy, KEY_PATCHES)
+        for precision in (Precision.FLOAT32, Precision.INT8)
+    )
+    example = policy.example_observation(KEY_PATCHES)
+    with torch.inference_mode():
+        for seed in range(4):
+            observation = {
+                **example,
+                "xy": torch.rand(1, KEY_PATCHES, 2, generator=torch.Generator().manual_seed(seed)),
+            }
+            condition = exact.encode(observation)
+            guide = Guide(
+                exact.sample(condition, noise_of(policy)), torch.full((1, policy.config.horizon, 1), 0.5)
+            )
+            for known in (None, guide):
+                found, expected = (e.sample(condition, noise_of(policy), known) for e in (fast, exact))
+                assert 0.0 < (found - expected)[..., :3].abs().max() < 0.02e-3
 
 
 @needs_openvino

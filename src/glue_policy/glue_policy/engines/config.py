@@ -21,8 +21,9 @@ class EngineName(StrEnum):
 class Precision(StrEnum):
     """Of the encoders' matrix products; everything else is float32, since the sampler magnifies small errors.
 
-    `bfloat16` needs a processor with avx512_bf16 or AMX to be fast, `int8` one with VNNI: weights per output
-    channel, activations per token as they come, so that no calibration is needed.
+    With `int8` the sampler's products are sums of int8 ones that keep some 15 bits. `bfloat16` needs a processor with
+    avx512_bf16 or AMX to be fast, `int8` one with VNNI: weights per output channel, activations per token as they
+    come, so that no calibration is needed.
     """
 
     FLOAT32 = "float32"

@@ -46,6 +46,7 @@ class OpenVinoEngine(PolicyEngine):
     ) -> None:
         super().__init__()
         self._policy, self._num_inference_steps, self._threads = policy, num_inference_steps, threads
+        self._precision = config.precision
         self._keys = tuple(sorted(policy.needs))
         self._quarters: QuarteredEncoder | None = None
         example = policy.example_observation(num_key_patches)
@@ -54,7 +55,7 @@ class OpenVinoEngine(PolicyEngine):
         else:
             values = tuple(example[key] for key in self._keys)
             self._whole = compile_graph(PolicyEncode(policy, self._keys), values, config.precision, threads)
-        self._sampler = _sampler(policy, num_inference_steps, threads)
+        self._sampler = _sampler(policy, num_inference_steps, threads, config.precision)
 
     @property
     def encoded_quarters(self) -> int | None:
@@ -86,7 +87,9 @@ class OpenVinoEngine(PolicyEngine):
     @cached_property
     def _guided_sampler(self) -> Graph:
         with torch.inference_mode(False):
-            return _sampler(self._policy, self._num_inference_steps, self._threads, is_guided=True)
+            return _sampler(
+                self._policy, self._num_inference_steps, self._threads, self._precision, is_guided=True
+            )
 
     def _quartered(
         self, policy: GluePolicy, example: Batch, config: EngineConfig, threads: int
@@ -121,10 +124,13 @@ class _Sample(nn.Module):
         return self.policy.action_range.normalise(chunk)[0]
 
 
-def _sampler(policy: Policy, num_inference_steps: int, threads: int, is_guided: bool = False) -> Graph:
+def _sampler(
+    policy: Policy, num_inference_steps: int, threads: int, precision: Precision, is_guided: bool = False
+) -> Graph:
     """Return (condition [1 w], noise [horizon 10]) -> normalised chunk [horizon 10].
 
-    The guided one takes and gives [horizon 21], see `GuidedDenoisingStep`.
+    The guided one takes and gives [horizon 21], see `GuidedDenoisingStep`. Of the precisions only int8 makes a
+    difference, see `compile_loop`.
 
     Raises:
         ConfigError: guided, but the policy takes no guide.
@@ -140,5 +146,5 @@ def _sampler(policy: Policy, num_inference_steps: int, threads: int, is_guided: 
     if is_guided:
         carried = torch.cat([noise, noise, noise[:, :1]], dim=1)
         step = GuidedDenoisingStep(parts.step)
-        return compile_loop(parts.films, step, condition, carried, parts.coefficients, threads)
-    return compile_loop(parts.films, parts.step, condition, noise, parts.coefficients, threads)
+        return compile_loop(parts.films, step, condition, carried, parts.coefficients, threads, precision)
+    return compile_loop(parts.films, parts.step, condition, noise, parts.coefficients, threads, precision)
