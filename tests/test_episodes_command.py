@@ -51,6 +51,7 @@ def rows(capsys, folder) -> dict[str, dict]:
 def test_list_names_every_bag_and_repairs_what_was_killed(capsys, folder):
     text = glue(capsys, "episodes", folder, "list")
     assert "repaired episode_000003" in text
+    assert "episode_000001: no image for" in text  # a line of its own, whatever the terminal's width
     found = rows(capsys, folder)
     outcomes = {name: row["outcome"] for name, row in found.items()}
     assert outcomes == {
@@ -142,6 +143,8 @@ def test_export_hands_a_selection_over(capsys, folder, tmp_path):
     arguments = ["export", "robomimic", str(tmp_path / "x.hdf5"), "--only", "0", "1"]
     assert main(["episodes", str(folder), *arguments]) == 2
     assert "1 of the 2 chosen" in capsys.readouterr().err
+    assert main(["episodes", str(folder), *arguments[:-2], "1"]) == 2
+    assert "none of the chosen episodes is a success" in capsys.readouterr().err
 
 
 def test_wrong_names_are_one_line(capsys, folder, tmp_path):

@@ -117,7 +117,8 @@ def _relabel(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from glue_bringup.recording.episode_listing import find_episode
+    from glue_bringup.recording.episode_listing import find_episode, list_episodes
+    from glue_bringup.recording.episode_recorder import Outcome
     from glue_policy.data.interchange.convert import export_bags
     from glue_policy.data.interchange.formats import find_format
 
@@ -126,6 +127,9 @@ def _export(args: argparse.Namespace) -> int:
         count = export_bags(target, args.directory, args.out)
     else:
         chosen = [find_episode(args.directory, name) for name in dict.fromkeys(args.only)]
+        outcomes = {row.name: row.outcome for row in list_episodes(args.directory, None)}
+        if all(outcomes[path.name] != Outcome.SUCCESS.value for path in chosen):
+            raise ConfigError("none of the chosen episodes is a success; relabel them first if they are")
         with tempfile.TemporaryDirectory(prefix="glue_episodes_") as folder:
             for path in chosen:
                 (Path(folder) / path.name).symlink_to(path.resolve(), target_is_directory=True)
@@ -143,31 +147,40 @@ def _print_table(rows: list[EpisodeRow]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
     for name in ("episode", "task", "outcome", "by"):
         table.add_column(name, no_wrap=True)
-    for name in ("length [s]", "actions/s", "size [MB]"):
-        table.add_column(name, justify="right")
-    table.add_column("findings", overflow="fold")
+    for name in ("length", "actions", "size"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("audit", no_wrap=True)
     for row in rows:
         color = COLORS.get(row.outcome, "default")
         label = f"[{color}]{row.outcome}[/]" + ("*" if row.history else "")
-        notes = [row.problem] if row.problem else [f.text for f in row.findings]
-        if not row.audited and not row.problem:
-            notes = ["not audited"]
         table.add_row(
             row.name,
             row.task,
             label,
             row.operator or row.demonstrator,
-            f"{row.duration_s:.1f}",
-            f"{row.action_hz:.1f}",
-            f"{row.size_bytes / 1e6:.1f}",
-            "; ".join(notes),
+            f"{row.duration_s:.1f} s",
+            f"{row.action_hz:.1f} Hz",
+            f"{row.size_bytes / 1e6:.1f} MB",
+            _audit_in_a_word(row),
         )
     console = Console(highlight=False)
     console.print(table)
+    for row in rows:
+        notes = [row.problem] if row.problem else [f.text for f in row.findings]
+        for note in notes:
+            console.print(f"{row.name}: {note}", markup=False, soft_wrap=True)
     successes = sum(row.outcome == "success" for row in rows)
     console.print(f"{len(rows)} episodes, {successes} successes, {sum(r.duration_s for r in rows):.0f} s")
     if any(row.history for row in rows):
         console.print("* relabelled; `show` tells from what")
+
+
+def _audit_in_a_word(row: EpisodeRow) -> str:
+    if row.problem:
+        return "unreadable"
+    if not row.audited:
+        return "not audited"
+    return f"{len(row.findings)} findings" if row.findings else "ok"
