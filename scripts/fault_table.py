@@ -3,7 +3,7 @@
     python scripts/fault_table.py            print it
     python scripts/fault_table.py --write    also write it into docs/faults.md
 
-Takes about four minutes, and a computer that does nothing else (`--busy` judges one that does). Exit code 1 if a hold
+Takes about two minutes, and a computer that does nothing else (`--busy` judges one that does). Exit code 1 if a hold
 began late, a limit was exceeded, or something recorded was lost.
 """
 

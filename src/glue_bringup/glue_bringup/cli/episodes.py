@@ -127,12 +127,11 @@ def _export(args: argparse.Namespace) -> int:
         count = export_bags(target, args.directory, args.out)
     else:
         chosen = [find_episode(args.directory, name) for name in dict.fromkeys(args.only)]
-        outcomes = {row.name: row.outcome for row in list_episodes(args.directory, None)}
-        if all(outcomes[path.name] != Outcome.SUCCESS.value for path in chosen):
-            raise ConfigError("none of the chosen episodes is a success; relabel them first if they are")
         with tempfile.TemporaryDirectory(prefix="glue_episodes_") as folder:
             for path in chosen:
                 (Path(folder) / path.name).symlink_to(path.resolve(), target_is_directory=True)
+            if all(row.outcome != Outcome.SUCCESS.value for row in list_episodes(Path(folder), None)):
+                raise ConfigError("none of the chosen episodes is a success; relabel them first if they are")
             count = export_bags(target, Path(folder), args.out)
         if count < len(chosen):
             raise ConfigError(

@@ -18,7 +18,7 @@ from glue_bringup.faults.bench import ACTIVE, PROMPT, TICK_NS
 from glue_bringup.faults.loop_faults import LoopFault, missing_in, run_in_loop
 from glue_bringup.faults.network_faults import NetworkFault
 from glue_bringup.faults.protocol_bench import PATIENCE_S, ProtocolBench
-from glue_bringup.faults.report import PROTOCOL_TWIN, FaultRow, late
+from glue_bringup.faults.report import AFTER_S, PROTOCOL_TWIN, WARM_UP_S, FaultRow, late
 from glue_bringup.faults.table import Fault, FaultKind
 from glue_bringup.gripper.franky_gripper import FrankyGripper
 from glue_bringup.gripper.renewable import RenewableGripper
@@ -34,7 +34,6 @@ TASK = "push_button"
 CAMERA = CameraConfig(width_px=160, height_px=120)
 """Small, as only the frames' stamps count, and the renderer shares the computer with all else."""
 
-WARM_UP_S, AFTER_S = 0.5, 0.6
 LATE_HOST = ("stale_state", "stale_frame", "stale_key_patches", "stale_chunk", "stale_deadman")
 """What a busy computer holds the arm for, whatever the fault."""
 
